@@ -1,0 +1,154 @@
+/* Kernel families: what each must compute, exactly, whatever the instruction set.
+ *
+ * A variant is one const descriptor, bnn_<family>_<isa>, that carries its functions together with its tile and its
+ * packing. Plans bind variants, so two plans of one process may use two instruction sets. Kernels allocate nothing,
+ * call nothing but memcpy and memset, and trust their caller for sizes; every pointer to words, cells, packed weights
+ * or scratch is BNN_ALIGN-aligned at its buffer's start.
+ */
+#ifndef BNN_KERNELS_H
+#define BNN_KERNELS_H
+
+#include "layout.h"
+
+typedef enum bnn_isa {
+#define BNN_ISA(name, arch, flags, msvc) BNN_ISA_##name,
+#include "kernels/isa.def"
+#undef BNN_ISA
+    BNN_ISA_COUNT
+} bnn_isa;
+
+/* ---- bgemm: many binary dot products, the rows of which are the output pixels of a convolution ---------------------
+ *
+ * pop[pixel][n] = sum over taps of popcount(activation of that tap XOR weight n of that tap)
+ *
+ * The caller lays the (padded) input image out as `cells`, in the variant's own form. A cell covers `pixels_per_cell`
+ * output pixels of one output row at one tap: cell i of a row is made from the input pixels i*step + j*mate, j = 0 ..
+ * pixels_per_cell-1, where mate is the horizontal stride. The cells of one output pixel are `segments` runs of
+ * `segment_taps` neighbouring cells (one run a kernel row; one run a tap when the kernel is dilated), in the order of
+ * the weights' taps, so neither a gathered copy of the activations nor an index computation is left inside.
+ * A matrix product is a 1x1 convolution of an image that is one row of M pixels.
+ */
+typedef struct bnn_bgemm_shape {
+    uint32_t channels; /* bits a tap, from 1 */
+    uint32_t taps;     /* taps a dot product, from 1; channels * taps <= BNN_BGEMM_MAX_K */
+    uint32_t outputs;  /* output channels, from 1 */
+} bnn_bgemm_shape;
+
+/* So that dot products, and twice their range, fit in int16. A longer sum is cut into runs that add into BNN_OUT_COUNTS. */
+enum { BNN_BGEMM_MAX_K = 16383 };
+
+typedef enum bnn_out_kind {
+    BNN_OUT_BITS,   /* bit n = (pop[n] <= level[n]) XOR flip[n] */
+    BNN_OUT_FLOAT,  /* (float)(level[n] - 2 * pop[n]) * scale[n] + bias[n], rounded after the product and after the sum */
+    BNN_OUT_COUNTS, /* counts[n] += pop[n] << shift */
+} bnn_out_kind;
+
+/* What becomes of pop[pixel][n], in the same pass. Tables over n hold bnn_round_up(outputs, BNN_BLOCK) entries.
+ * `level` has one such row for each border class, that is for each set of taps that fall on the padding; pixel (y, x)
+ * uses row row_class[y] + col_class[x]. Past `outputs`, level is -1 where the kind is BITS, and flip is 0. */
+typedef struct bnn_out {
+    bnn_out_kind kind;
+    const int16_t *level;      /* BITS, FLOAT */
+    const uint16_t *row_class; /* [rows] */
+    const uint16_t *col_class; /* [cols] */
+    const uint64_t *flip;      /* BITS */
+    const float *scale, *bias; /* FLOAT */
+    uint32_t shift;            /* COUNTS */
+    void *data;                /* uint64_t, float or int32_t; pixel (y, x), channel 0 at y * row_stride + x * stride */
+    size_t row_stride, stride; /* in elements of data; COUNTS: stride holds the padded outputs; FLOAT: just outputs */
+} bnn_out;
+
+typedef struct bnn_bgemm_run {
+    const bnn_bgemm_shape *shape;
+    const void *weights;        /* from weights_pack */
+    const void *cells;          /* the cell of output pixel (0, 0), tap 0 */
+    size_t row_bytes;           /* from the cells of an output row to those of the next */
+    size_t tile_bytes;          /* from the cells of pixels_per_cell neighbouring output pixels to those of the next */
+    uint32_t rows, cols;        /* output pixels; the last tile of a row may be partly unused, and writes only its part */
+    const size_t *segment;      /* [segments], bytes from a pixel's first cell to the first cell of each run */
+    uint32_t segments, segment_taps;
+    uint32_t n_begin, n_end;    /* output channels to compute: n_begin a multiple of BNN_BLOCK, n_end too or == outputs */
+    void *scratch;              /* scratch_bytes(shape, rows, cols) bytes */
+    bnn_out out;
+} bnn_bgemm_run;
+
+typedef struct bnn_bgemm_kernel {
+    bnn_isa isa;
+    uint32_t pixels_per_cell;
+    size_t (*weights_bytes)(const bnn_bgemm_shape *shape);
+    /* rows: [outputs][taps][bnn_words(channels)], pad bits 0 */
+    void (*weights_pack)(const bnn_bgemm_shape *shape, const uint64_t *rows, void *packed);
+    size_t (*cell_bytes)(const bnn_bgemm_shape *shape);
+    /* pixels: `limit` packed pixels of bnn_words(channels) words; a mate at or past limit may be taken as any pixel.
+     * NULL where a cell is the packed pixel itself, so that an image without padding is used where it lies. */
+    void (*cells_fill)(const bnn_bgemm_shape *shape, const uint64_t *pixels, size_t limit, size_t mate, size_t step,
+                       void *cells, size_t count);
+    size_t (*scratch_bytes)(const bnn_bgemm_shape *shape, uint32_t rows, uint32_t cols); /* NULL: needs none */
+    void (*run)(const bnn_bgemm_run *run);
+} bnn_bgemm_kernel;
+
+/* ---- bgemv: one binary row against all weights, which stay packed as in the file and are read once -----------------
+ *
+ * pop[n] = popcount(a XOR rows[n]) over `words` words
+ */
+typedef struct bnn_bgemv_kernel {
+    bnn_isa isa;
+    void (*run)(const uint64_t *a, const uint64_t *rows, size_t words, size_t outputs, uint32_t *pop);
+} bnn_bgemv_kernel;
+
+/* ---- pack: numbers to bits -----------------------------------------------------------------------------------------
+ *
+ * bit c of pixel p = (low[c] <= x[p][c] && x[p][c] <= high[c]), so that a NaN gives 0; x is [pixels][channels], and
+ * each pixel fills bnn_words(channels) whole words. planes: bit b of the 8-bit x goes to plane b.
+ */
+typedef struct bnn_pack_kernel {
+    bnn_isa isa;
+    void (*f32)(const float *x, size_t pixels, size_t channels, const float *low, const float *high, uint64_t *bits);
+    void (*u8)(const uint8_t *x, size_t pixels, size_t channels, const uint8_t *low, const uint8_t *high,
+               uint64_t *bits);
+    void (*planes)(const uint8_t *x, size_t pixels, size_t channels, uint64_t *bits, size_t plane_words);
+} bnn_pack_kernel;
+
+/* ---- pool: the maximum of +-1 values is the OR of their bits --------------------------------------------------------
+ *
+ * dst[w] = (src[0][w] | ... | src[count-1][w]) ^ flip[w], count >= 1; flip may be NULL, for zeros
+ */
+typedef struct bnn_pool_kernel {
+    bnn_isa isa;
+    void (*or_rows)(const uint64_t *const *src, size_t count, size_t words, const uint64_t *flip, uint64_t *dst);
+} bnn_pool_kernel;
+
+/* ---- fgemm: float32 rows times float32 weights ---------------------------------------------------------------------
+ *
+ * y[m][n] = sum over k, in the order of k, of x[m][k] * w[n][k]; whether products are fused is the variant's choice, but
+ * the same for every row count, so a result does not depend on how rows were grouped.
+ */
+typedef struct bnn_fgemm_kernel {
+    bnn_isa isa;
+    size_t (*weights_bytes)(size_t k, size_t n);
+    void (*weights_pack)(const float *rows, size_t k, size_t n, float *packed); /* rows: [n][k] */
+    void (*run)(const float *x, size_t x_stride, size_t m, const float *packed, size_t k, size_t n, float *y,
+                size_t y_stride);
+} bnn_fgemm_kernel;
+
+/* ---- dispatch ------------------------------------------------------------------------------------------------------ */
+
+#define BNN_KERNEL(family, isa) extern const bnn_##family##_kernel bnn_##family##_##isa;
+#include "kernels/kernels.def"
+#undef BNN_KERNEL
+
+/* Whether this build has the instruction set and this CPU (and its operating system) can run it. */
+int bnn_isa_supported(bnn_isa isa);
+bnn_isa bnn_isa_best(void);
+const char *bnn_isa_name(bnn_isa isa);
+/* The instruction set of that name, or -1. */
+int bnn_isa_from_name(const char *name);
+
+/* The family's variant for `isa`, or for the strongest set below it on this architecture that has one. */
+const bnn_bgemm_kernel *bnn_bgemm_find(bnn_isa isa);
+const bnn_bgemv_kernel *bnn_bgemv_find(bnn_isa isa);
+const bnn_pack_kernel *bnn_pack_find(bnn_isa isa);
+const bnn_pool_kernel *bnn_pool_find(bnn_isa isa);
+const bnn_fgemm_kernel *bnn_fgemm_find(bnn_isa isa);
+
+#endif
