@@ -1,0 +1,31 @@
+/* float32 rows times float32 weights, portable C: panels of 8 outputs, so that a compiler can use what SIMD the
+ * baseline has; product and sum are rounded separately. */
+#include "../kernels.h"
+
+enum { PANEL = 8 };
+
+static size_t weights_bytes(size_t k, size_t n) { return bnn_round_up(n, PANEL) * k * sizeof(float); }
+
+/* packed: [n / 8][k][8], zeros past n */
+static void weights_pack(const float *rows, size_t k, size_t n, float *packed) {
+    for (size_t first = 0; first < n; first += PANEL)
+        for (size_t i = 0; i < k; i++)
+            for (size_t lane = 0; lane < PANEL; lane++)
+                *packed++ = first + lane < n ? rows[(first + lane) * k + i] : 0.0f;
+}
+
+static void run(const float *x, size_t x_stride, size_t m, const float *packed, size_t k, size_t n, float *y,
+                size_t y_stride) {
+    for (size_t first = 0; first < n; first += PANEL, packed += PANEL * k) {
+        size_t lanes = n - first < PANEL ? n - first : PANEL;
+        for (size_t row = 0; row < m; row++) {
+            float sum[PANEL] = {0};
+            for (size_t i = 0; i < k; i++)
+                for (size_t lane = 0; lane < PANEL; lane++) sum[lane] += x[row * x_stride + i] * packed[i * PANEL + lane];
+            for (size_t lane = 0; lane < lanes; lane++) y[row * y_stride + first + lane] = sum[lane];
+        }
+    }
+}
+
+const bnn_fgemm_kernel bnn_fgemm_ref = {
+    .isa = BNN_ISA_ref, .weights_bytes = weights_bytes, .weights_pack = weights_pack, .run = run};
