@@ -1,0 +1,100 @@
+/* float32 rows times float32 weights, AVX2 with FMA.
+ *
+ * Weights are packed in panels of 16 outputs, [n / 16][k][16], zeros past n. A tile of 6 rows x 16 outputs keeps its 12
+ * sums in registers: each step of k loads two weight vectors, broadcasts six inputs and issues 12 FMAs, so 8 loads and
+ * 12 FMAs on ports that do two of each a cycle: bound by the FMAs, 16 products a cycle. Fewer rows take more panels
+ * side by side, to keep enough chains in flight (an FMA's result takes 4 or 5 cycles). Every output is one chain of
+ * FMAs in the order of k, whatever the tile.
+ */
+#include "../kernels.h"
+
+#include <immintrin.h>
+
+enum { PANEL = 16, LANES = 8, MAX_VECTORS = 8, MAX_ROWS = 6 };
+
+#if defined(__GNUC__)
+#define UNROLLED static inline __attribute__((always_inline))
+#else
+#define UNROLLED static __forceinline
+#endif
+
+static size_t weights_bytes(size_t k, size_t n) { return bnn_round_up(n, PANEL) * k * sizeof(float); }
+
+static void weights_pack(const float *rows, size_t k, size_t n, float *packed) {
+    for (size_t first = 0; first < n; first += PANEL)
+        for (size_t i = 0; i < k; i++)
+            for (size_t lane = 0; lane < PANEL; lane++)
+                *packed++ = first + lane < n ? rows[(first + lane) * k + i] : 0.0f;
+}
+
+/* The first `lanes` (1 to 8) lanes. */
+static inline __m256i lane_mask(size_t lanes) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)lanes), lane);
+}
+
+/* `rows` rows times `panels` neighbouring panels, of which `outputs` outputs exist; rows and panels are constants. */
+UNROLLED void tile(size_t rows, size_t panels, const float *x, size_t x_stride, const float *packed, size_t k,
+                   size_t outputs, float *y, size_t y_stride) {
+    const size_t vectors = 2 * panels;
+    __m256 sum[MAX_ROWS][MAX_VECTORS];
+    for (size_t r = 0; r < rows; r++)
+        for (size_t v = 0; v < vectors; v++) sum[r][v] = _mm256_setzero_ps();
+    for (size_t i = 0; i < k; i++) {
+        __m256 w[MAX_VECTORS];
+        for (size_t v = 0; v < vectors; v++) w[v] = _mm256_loadu_ps(packed + (v / 2 * k + i) * PANEL + v % 2 * LANES);
+        for (size_t r = 0; r < rows; r++) {
+            __m256 a = _mm256_broadcast_ss(x + r * x_stride + i);
+            for (size_t v = 0; v < vectors; v++) sum[r][v] = _mm256_fmadd_ps(a, w[v], sum[r][v]);
+        }
+    }
+    for (size_t r = 0; r < rows; r++)
+        for (size_t v = 0; v < vectors; v++) {
+            float *at = y + r * y_stride + v * LANES;
+            if (outputs >= (v + 1) * LANES)
+                _mm256_storeu_ps(at, sum[r][v]);
+            else if (outputs > v * LANES)
+                _mm256_maskstore_ps(at, lane_mask(outputs - v * LANES), sum[r][v]);
+        }
+}
+
+static void tile_1x4(const float *x, size_t xs, const float *w, size_t k, size_t outputs, float *y, size_t ys) {
+    tile(1, 4, x, xs, w, k, outputs, y, ys);
+}
+
+static void tile_2x2(const float *x, size_t xs, const float *w, size_t k, size_t outputs, float *y, size_t ys) {
+    tile(2, 2, x, xs, w, k, outputs, y, ys);
+}
+
+#define TILE_ROWS(rows)                                                                                                \
+    static void tile_##rows##x1(const float *x, size_t xs, const float *w, size_t k, size_t outputs, float *y,         \
+                                size_t ys) {                                                                           \
+        tile(rows, 1, x, xs, w, k, outputs, y, ys);                                                                    \
+    }
+TILE_ROWS(1)
+TILE_ROWS(2)
+TILE_ROWS(3)
+TILE_ROWS(4)
+TILE_ROWS(5)
+TILE_ROWS(6)
+
+typedef void tile_function(const float *, size_t, const float *, size_t, size_t, float *, size_t);
+
+static void run(const float *x, size_t x_stride, size_t m, const float *packed, size_t k, size_t n, float *y,
+                size_t y_stride) {
+    static tile_function *const one_panel[MAX_ROWS + 1] = {NULL,     tile_1x1, tile_2x1, tile_3x1,
+                                                           tile_4x1, tile_5x1, tile_6x1};
+    for (size_t first = 0, panels; first < n; first += panels * PANEL) {
+        size_t outputs = n - first, left = (outputs + PANEL - 1) / PANEL;
+        panels = m == 1 && left >= 4 ? 4 : m == 2 && left >= 2 ? 2 : 1;
+        for (size_t row = 0, rows; row < m; row += rows) {
+            rows = m - row < MAX_ROWS ? m - row : MAX_ROWS;
+            tile_function *f = panels == 4 ? tile_1x4 : panels == 2 ? tile_2x2 : one_panel[rows];
+            size_t count = outputs < panels * PANEL ? outputs : panels * PANEL;
+            f(x + row * x_stride, x_stride, packed + first * k, k, count, y + row * y_stride + first, y_stride);
+        }
+    }
+}
+
+const bnn_fgemm_kernel bnn_fgemm_avx2 = {
+    .isa = BNN_ISA_avx2, .weights_bytes = weights_bytes, .weights_pack = weights_pack, .run = run};
