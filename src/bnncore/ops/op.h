@@ -1,0 +1,105 @@
+/* What a layer kind is to the rest of the core: a name, counts, and what it does at three times.
+ *
+ *   check    when a file is loaded: attributes, tensors and declared shapes of a node; trusts nothing
+ *   prepare  when a plan is built: chooses kernels, packs weights, says how much scratch a thread needs
+ *   run      for a batch: this thread's share of the work, from inputs to outputs
+ */
+#ifndef BNN_OP_H
+#define BNN_OP_H
+
+#include "../kernels.h"
+#include "../model.h"
+
+typedef struct bnn_op bnn_op;
+
+/* A node's inputs and declared outputs, for check. */
+typedef struct bnn_check {
+    const bnn_node *node;
+    const bnn_spec *in[BNN_NODE_INPUTS], *out[BNN_NODE_OUTPUTS];
+    bnn_error *error;
+} bnn_check;
+
+typedef struct bnn_step bnn_step;
+typedef struct bnn_job bnn_job;
+
+/* A node that a plan has prepared. */
+struct bnn_step {
+    const bnn_node *node;
+    const bnn_spec *in[BNN_NODE_INPUTS], *out[BNN_NODE_OUTPUTS];
+    void *state;            /* the op's own; one block, of BNN_ALIGN-aligned memory */
+    uint64_t scratch_bytes; /* for each thread, whatever the batch */
+    uint32_t chunk;         /* the largest batch that run will see */
+    int alias;              /* the output is the input's memory: there is nothing to run */
+    const char *family;     /* of the kernel that does the work, "" for none */
+    bnn_isa isa;            /* of that kernel's variant */
+    uint64_t macs, binary_macs, weight_bytes;
+    void (*run)(const bnn_step *step, const bnn_job *job);
+};
+
+/* What prepare works with. */
+typedef struct bnn_prepare {
+    bnn_step *step;
+    bnn_isa isa;
+    uint64_t max_bytes; /* that the plan may still take */
+    bnn_error *error;
+} bnn_prepare;
+
+/* One thread's share of one run. Values of a batch follow each other without gaps. */
+struct bnn_job {
+    const void *in[BNN_NODE_INPUTS];
+    void *out[BNN_NODE_OUTPUTS];
+    uint32_t batch;
+    uint32_t thread, threads;
+    unsigned char *scratch;
+};
+
+struct bnn_op {
+    const char *name;
+    uint8_t inputs, outputs;
+    uint32_t tensor_slots;    /* bit t: slot t may hold a tensor */
+    uint32_t attribute_count; /* attributes from here on are zero */
+    bnn_status (*check)(const bnn_check *check);
+    bnn_status (*prepare)(bnn_prepare *prepare); /* sets step->run, unless the output is an alias of the input */
+};
+
+/* The operator of that number, or NULL. */
+const bnn_op *bnn_op_find(uint32_t number);
+
+/* All of a node's checks: slots, attributes, then the operator's own. */
+bnn_status bnn_op_check(const bnn_model *model, const bnn_node *node, bnn_error *error);
+
+/* ---- for the operators ---- */
+
+/* A message that begins with the layer's name and operator. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 2, 3)))
+#endif
+bnn_status bnn_bad_node(const bnn_check *check, const char *format, ...);
+
+/* Whether a tensor slot holds the dtype and dims; a required one must be there. Floats must be finite. */
+bnn_status bnn_check_tensor(const bnn_check *check, uint32_t slot, const char *what, int required, bnn_dtype dtype,
+                            uint32_t rank, const uint32_t *dims);
+/* Whether input 0 has one of the dtypes (a set of 1u << dtype) and, where not negative, the rank. */
+bnn_status bnn_check_input(const bnn_check *check, uint32_t dtypes, int rank);
+/* Whether output 0 is declared as what the operator makes. */
+bnn_status bnn_check_output(const bnn_check *check, bnn_dtype dtype, uint32_t rank, const uint32_t *dims);
+
+/* Memory for step->state, zeroed; refuses what the plan's limit does not allow. */
+bnn_status bnn_prepare_state(bnn_prepare *prepare, uint64_t bytes);
+
+/* This thread's part of n equal units, rounded to multiples of `grain`. */
+static inline void bnn_share(const bnn_job *job, size_t n, size_t grain, size_t *begin, size_t *end) {
+    size_t grains = n / grain + (n % grain != 0);
+    *begin = grains * job->thread / job->threads * grain;
+    *end = grains * (job->thread + 1) / job->threads * grain;
+    if (*begin > n) *begin = n;
+    if (*end > n) *end = n;
+}
+
+#define BNN_TRY(call)                                                                                                  \
+    do {                                                                                                               \
+        bnn_status status_ = (call);                                                                                   \
+        if (status_ != BNN_OK) return status_;                                                                         \
+    } while (0)
+
+#endif

@@ -1,0 +1,34 @@
+/* A layer that sums products, dense or convolution: what its node says, and what its sums become.
+ *
+ * A dense layer is a 1x1 convolution of a 1x1 image. An acc is an exact integer where weights are bits and the input is bits or
+ * uint8, and a float32 otherwise (binary_sum.c, float_sum.c).
+ */
+#ifndef BNN_SUM_H
+#define BNN_SUM_H
+
+#include "window.h"
+
+typedef enum bnn_pad_value { BNN_PAD_ZERO, BNN_PAD_PLUS, BNN_PAD_MINUS } bnn_pad_value;
+
+typedef struct bnn_sum {
+    bnn_window window;
+    uint32_t groups, in_channels, outputs;      /* of the whole layer */
+    uint32_t group_channels, group_outputs;     /* of one group */
+    bnn_pad_value pad_value;
+    bnn_dtype in;
+    int to_bits;                                /* the output is bits */
+    const bnn_tensor *weight, *threshold, *flip, *scale, *bias;
+} bnn_sum;
+
+bnn_sum bnn_sum_of(const bnn_node *node, const bnn_spec *in);
+/* Everything about the node; `weights` is the dtype of its weights. */
+bnn_status bnn_sum_check(const bnn_check *check, bnn_dtype weights);
+
+/* Whether sums of K = taps * group_channels products of this input are exact integers in int32. */
+int bnn_sum_exact(const bnn_sum *sum);
+uint64_t bnn_sum_macs(const bnn_sum *sum);
+
+bnn_status bnn_binary_sum_prepare(bnn_prepare *prepare);
+bnn_status bnn_float_sum_prepare(bnn_prepare *prepare);
+
+#endif

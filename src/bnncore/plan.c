@@ -1,0 +1,173 @@
+#include "plan.h"
+#include "arena.h"
+#include "error.h"
+#include "memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_STEPS = 16384, MAX_CHUNK = 256, MAX_THREADS = 256 };
+/* Samples of one chunk should leave their values in the second-level cache. */
+enum { CHUNK_BYTES = 512 << 10 };
+
+static const uint64_t default_max_bytes = UINT64_C(8) << 30;
+
+uint64_t bnn_step_work(const bnn_step *step) {
+    uint64_t real = step->macs - step->binary_macs;
+    return step->binary_macs + 16 * real + 16 * (bnn_spec_bytes(step->in[0]) + bnn_spec_bytes(step->out[0]));
+}
+
+static bnn_status choose_isa(const bnn_plan_options *options, bnn_isa *isa, bnn_error *error) {
+    *isa = bnn_isa_best();
+    if (!options->isa) return BNN_OK;
+    int named = bnn_isa_from_name(options->isa);
+    if (named < 0)
+        return bnn_fail(error, BNN_E_ISA, "isa: got \"%.32s\", which is none of ref, avx2, avx512, neon", options->isa);
+    if (!bnn_isa_supported((bnn_isa)named))
+        return bnn_fail(error, BNN_E_ISA, "isa: this CPU, or this build, cannot run %s; the best it has is %s", options->isa, bnn_isa_name(*isa));
+    *isa = (bnn_isa)named;
+    return BNN_OK;
+}
+
+static bnn_status prepare_steps(bnn_plan *plan, const bnn_limits *limits, bnn_error *error) {
+    const bnn_model *m = plan->model;
+    uint64_t left = plan->max_bytes, macs = 0;
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        bnn_step *step = &plan->steps[i];
+        step->node = &m->nodes[i];
+        step->family = "";
+        for (uint32_t v = 0; v < step->node->op->inputs; v++) step->in[v] = &m->values[step->node->inputs[v]];
+        for (uint32_t v = 0; v < step->node->op->outputs; v++) step->out[v] = &m->values[step->node->outputs[v]];
+        bnn_prepare prepare = {.step = step, .isa = plan->isa, .max_bytes = left, .error = error};
+        bnn_status status = step->node->op->prepare(&prepare);
+        if (status != BNN_OK) return status;
+        left = prepare.max_bytes;
+        macs = bnn_size_add(macs, step->macs);
+        plan->weight_bytes += step->weight_bytes;
+        if (step->scratch_bytes > plan->scratch_bytes) plan->scratch_bytes = step->scratch_bytes;
+    }
+    if (limits->max_macs && macs > limits->max_macs)
+        return bnn_fail(error, BNN_E_LIMIT, "the network has %llu multiply-accumulates a sample, the limit is %llu",
+                        (unsigned long long)macs, (unsigned long long)limits->max_macs);
+    return BNN_OK;
+}
+
+/* Where the values of one memory are written first and read last; an alias lives in its input's memory. */
+static void find_lifetimes(const bnn_plan *plan, uint32_t *root, bnn_lifetime *lives) {
+    const bnn_model *m = plan->model;
+    for (uint32_t v = 0; v < m->value_count; v++) {
+        root[v] = v;
+        lives[v] = (bnn_lifetime){.bytes = bnn_size_align(bnn_spec_bytes(&m->values[v]))};
+    }
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        const bnn_step *step = &plan->steps[i];
+        for (uint32_t k = 0; k < step->node->op->inputs; k++) lives[root[step->node->inputs[k]]].last = i;
+        for (uint32_t k = 0; k < step->node->op->outputs; k++) {
+            uint32_t v = step->node->outputs[k];
+            lives[v].first = lives[v].last = i;
+            if (step->alias) root[v] = root[step->node->inputs[0]];
+        }
+    }
+}
+
+static bnn_status place_values(bnn_plan *plan, uint32_t *root, bnn_lifetime *lives, uint32_t *order, uint64_t *alive) {
+    const bnn_model *m = plan->model;
+    /* what the caller gives and takes lies in the caller's memory; a value that leaves the network cannot share its input's */
+    for (uint32_t v = 0; v < m->value_count; v++) plan->places[v] = (bnn_place){BNN_AT_ARENA, 0, bnn_spec_bytes(&m->values[v])};
+    for (uint32_t i = 0; i < m->input_count; i++) plan->places[i].where = BNN_AT_INPUT, plan->places[i].at = i;
+    for (uint32_t i = 0; i < m->output_count; i++) plan->places[m->outputs[i]].where = BNN_AT_OUTPUT, plan->places[m->outputs[i]].at = i;
+    for (uint32_t i = 0; i < plan->step_count; i++)
+        if (plan->places[plan->steps[i].node->outputs[0]].where == BNN_AT_OUTPUT) plan->steps[i].alias = 0;
+    find_lifetimes(plan, root, lives);
+
+    uint32_t count = 0; /* lifetimes of the arena, moved to the front; order[] then remembers whose they are */
+    uint32_t *owner = order + m->value_count;
+    for (uint32_t v = 0; v < m->value_count; v++)
+        if (root[v] == v && plan->places[v].where == BNN_AT_ARENA) lives[count] = lives[v], owner[count++] = v;
+    plan->arena_bytes = bnn_arena_place(lives, order, count);
+    plan->arena_bound = bnn_arena_bound(lives, count, alive, plan->step_count);
+    for (uint32_t i = 0; i < count; i++) plan->places[owner[i]].at = lives[i].offset;
+    for (uint32_t v = 0; v < m->value_count; v++)
+        if (root[v] != v) plan->places[v] = plan->places[root[v]];
+    return BNN_OK;
+}
+
+static bnn_status lay_arena(bnn_plan *plan, bnn_error *error) {
+    uint32_t n = plan->model->value_count;
+    uint32_t *root = calloc(n, sizeof *root), *order = calloc((size_t)n * 2, sizeof *order);
+    bnn_lifetime *lives = calloc(n, sizeof *lives);
+    uint64_t *alive = calloc((size_t)plan->step_count + 2, sizeof *alive);
+    bnn_status status = BNN_E_MEMORY;
+    if (root && order && lives && alive)
+        status = place_values(plan, root, lives, order, alive);
+    else
+        bnn_fail(error, BNN_E_MEMORY, "no memory to place %u values", (unsigned)n);
+    free(root), free(order), free(lives), free(alive);
+    if (status != BNN_OK) return status;
+    uint64_t fit = plan->arena_bytes ? CHUNK_BYTES / plan->arena_bytes : MAX_CHUNK;
+    plan->chunk = fit < 1 ? 1 : fit > MAX_CHUNK ? MAX_CHUNK : (uint32_t)fit;
+    uint64_t session = bnn_size_add(bnn_size_mul(plan->arena_bytes, plan->chunk), bnn_size_mul(plan->scratch_bytes, plan->threads));
+    if (session > plan->max_bytes)
+        return bnn_fail(error, BNN_E_LIMIT, "a session needs %llu bytes for values and working memory, the limit is %llu",
+                        (unsigned long long)session, (unsigned long long)plan->max_bytes);
+    return BNN_OK;
+}
+
+bnn_status bnn_plan_build(const bnn_model *model, const bnn_plan_options *options, bnn_plan **out, bnn_error *error) {
+    static const bnn_plan_options none;
+    if (!options) options = &none;
+    *out = NULL;
+    bnn_isa isa;
+    bnn_status status = choose_isa(options, &isa, error);
+    if (status != BNN_OK) return status;
+    if (options->threads > MAX_THREADS)
+        return bnn_fail(error, BNN_E_ARGUMENT, "threads: got %u, at most %d", (unsigned)options->threads, MAX_THREADS);
+    if (model->node_count > MAX_STEPS)
+        return bnn_fail(error, BNN_E_LIMIT, "the network has %u layers, at most %d", (unsigned)model->node_count, MAX_STEPS);
+    bnn_plan *plan = calloc(1, sizeof *plan);
+    if (!plan) return bnn_fail(error, BNN_E_MEMORY, "no memory for the plan");
+    plan->model = model;
+    plan->isa = isa;
+    plan->threads = options->threads ? options->threads : 1;
+    plan->step_count = model->node_count;
+    plan->max_bytes = options->limits.max_bytes ? options->limits.max_bytes : default_max_bytes;
+    plan->steps = calloc(plan->step_count, sizeof *plan->steps);
+    plan->places = calloc(model->value_count, sizeof *plan->places);
+    status = BNN_E_MEMORY;
+    if (plan->steps && plan->places) {
+        status = prepare_steps(plan, &options->limits, error);
+        if (status == BNN_OK) status = lay_arena(plan, error);
+    } else {
+        bnn_fail(error, BNN_E_MEMORY, "no memory for %u steps", (unsigned)plan->step_count);
+    }
+    if (status != BNN_OK) {
+        bnn_plan_free(plan);
+        return status;
+    }
+    *out = plan;
+    return BNN_OK;
+}
+
+void bnn_plan_free(bnn_plan *plan) {
+    if (!plan) return;
+    if (plan->steps)
+        for (uint32_t i = 0; i < plan->step_count; i++) bnn_memory_free(plan->steps[i].state);
+    free(plan->steps);
+    free(plan->places);
+    free(plan);
+}
+
+void bnn_plan_get_info(const bnn_plan *plan, bnn_plan_info *info) {
+    *info = (bnn_plan_info){.isa = bnn_isa_name(plan->isa), .threads = plan->threads, .steps = plan->step_count,
+                            .chunk = plan->chunk, .arena_bytes = plan->arena_bytes, .arena_bound = plan->arena_bound,
+                            .scratch_bytes = plan->scratch_bytes, .weight_bytes = plan->weight_bytes};
+}
+
+bnn_status bnn_plan_step(const bnn_plan *plan, uint32_t i, bnn_step_info *info) {
+    if (i >= plan->step_count) return BNN_E_ARGUMENT;
+    const bnn_step *step = &plan->steps[i];
+    *info = (bnn_step_info){.name = step->node->name, .op = step->node->op->name, .family = step->family,
+                            .isa = step->family[0] ? bnn_isa_name(step->isa) : "", .macs = step->macs,
+                            .binary_macs = step->binary_macs, .weight_bytes = step->weight_bytes};
+    return BNN_OK;
+}

@@ -1,0 +1,27 @@
+/* How a model runs on this CPU: steps with their kernels bound and weights packed, and a place for every value. */
+#ifndef BNN_PLAN_H
+#define BNN_PLAN_H
+
+#include "ops/op.h"
+
+typedef enum bnn_where { BNN_AT_INPUT, BNN_AT_OUTPUT, BNN_AT_ARENA } bnn_where;
+
+typedef struct bnn_place {
+    bnn_where where;
+    uint64_t at;    /* number of the input or output, or offset in the arena for one sample */
+    uint64_t bytes; /* of one sample */
+} bnn_place;
+
+struct bnn_plan {
+    const bnn_model *model;
+    bnn_isa isa;
+    uint32_t threads, chunk, step_count;
+    bnn_step *steps;
+    bnn_place *places; /* one for each value of the model */
+    uint64_t arena_bytes, arena_bound, scratch_bytes, weight_bytes, max_bytes;
+};
+
+/* About how long a step takes for one sample, in binary multiply-accumulates, for the choice of threads. */
+uint64_t bnn_step_work(const bnn_step *step);
+
+#endif

@@ -1,0 +1,114 @@
+/* Where a plan runs: one arena, each thread's scratch, and the loop over the steps. */
+#include "error.h"
+#include "memory.h"
+#include "plan.h"
+#include "threads.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+/* Below these, in binary multiply-accumulates, waking or meeting other threads costs more than it saves: a run of about
+ * 0.1 ms, a step of about 10 microseconds. */
+static const uint64_t worth_waking = UINT64_C(30000000), worth_sharing = UINT64_C(3000000);
+
+struct bnn_session {
+    const bnn_plan *plan;
+    bnn_threads *threads; /* NULL for one */
+    unsigned char *arena, *scratch;
+    uint64_t work; /* of one sample, all steps */
+};
+
+/* One chunk of a run, as all threads see it. */
+typedef struct chunk {
+    bnn_session *session;
+    const void *const *inputs;
+    void *const *outputs;
+    size_t first; /* sample */
+    uint32_t batch;
+    uint32_t threads;
+    uint64_t *step_ns;
+} chunk;
+
+bnn_status bnn_session_new(const bnn_plan *plan, bnn_session **out, bnn_error *error) {
+    *out = NULL;
+    bnn_session *s = calloc(1, sizeof *s);
+    if (!s) return bnn_fail(error, BNN_E_MEMORY, "no memory for a session");
+    s->plan = plan;
+    s->arena = bnn_memory_new(plan->arena_bytes * plan->chunk);
+    s->scratch = bnn_memory_new(bnn_size_align(plan->scratch_bytes) * plan->threads);
+    if (plan->threads > 1) s->threads = bnn_threads_new(plan->threads);
+    for (uint32_t i = 0; i < plan->step_count; i++) s->work = bnn_size_add(s->work, bnn_step_work(&plan->steps[i]));
+    if (!s->arena || !s->scratch || (plan->threads > 1 && !s->threads)) {
+        bnn_session_free(s);
+        return bnn_fail(error, BNN_E_MEMORY, "no memory, or no threads, for a session: %llu bytes, %u threads",
+                        (unsigned long long)(plan->arena_bytes * plan->chunk), (unsigned)plan->threads);
+    }
+    *out = s;
+    return BNN_OK;
+}
+
+void bnn_session_free(bnn_session *s) {
+    if (!s) return;
+    bnn_threads_free(s->threads);
+    bnn_memory_free(s->arena);
+    bnn_memory_free(s->scratch);
+    free(s);
+}
+
+static uint64_t now_ns(void) {
+    struct timespec t;
+#ifdef CLOCK_MONOTONIC
+    clock_gettime(CLOCK_MONOTONIC, &t);
+#else
+    timespec_get(&t, TIME_UTC);
+#endif
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void *locate(const chunk *c, uint32_t value) {
+    const bnn_place *p = &c->session->plan->places[value];
+    if (p->where == BNN_AT_INPUT) return (unsigned char *)(uintptr_t)c->inputs[p->at] + c->first * p->bytes;
+    if (p->where == BNN_AT_OUTPUT) return (unsigned char *)c->outputs[p->at] + c->first * p->bytes;
+    return c->session->arena + p->at * c->session->plan->chunk;
+}
+
+static int shared(const chunk *c, uint32_t step) {
+    const bnn_plan *plan = c->session->plan;
+    return c->threads > 1 && step < plan->step_count && !plan->steps[step].alias &&
+           bnn_step_work(&plan->steps[step]) * c->batch >= worth_sharing;
+}
+
+/* Every thread walks all steps. A small step is the first thread's alone, and threads meet only around shared ones. */
+static void walk(void *argument, uint32_t thread) {
+    const chunk *c = argument;
+    const bnn_plan *plan = c->session->plan;
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        const bnn_step *step = &plan->steps[i];
+        int together = shared(c, i);
+        uint64_t start = c->step_ns && thread == 0 ? now_ns() : 0;
+        if (!step->alias && (together || thread == 0)) {
+            bnn_job job = {.batch = c->batch, .thread = together ? thread : 0, .threads = together ? c->threads : 1,
+                           .scratch = c->session->scratch + bnn_size_align(plan->scratch_bytes) * thread};
+            for (uint32_t k = 0; k < step->node->op->inputs; k++) job.in[k] = locate(c, step->node->inputs[k]);
+            for (uint32_t k = 0; k < step->node->op->outputs; k++) job.out[k] = locate(c, step->node->outputs[k]);
+            step->run(step, &job);
+        }
+        if (together || shared(c, i + 1)) bnn_threads_meet(c->session->threads);
+        if (c->step_ns && thread == 0) c->step_ns[i] += now_ns() - start;
+    }
+}
+
+void bnn_session_run(bnn_session *s, size_t batch, const void *const *inputs, void *const *outputs, uint64_t *step_ns) {
+    const bnn_plan *plan = s->plan;
+    if (step_ns)
+        for (uint32_t i = 0; i < plan->step_count; i++) step_ns[i] = 0;
+    for (size_t first = 0; first < batch; first += plan->chunk) {
+        chunk c = {.session = s, .inputs = inputs, .outputs = outputs, .first = first, .step_ns = step_ns,
+                   .batch = (uint32_t)(batch - first < plan->chunk ? batch - first : plan->chunk)};
+        c.threads = s->threads && s->work * c.batch >= worth_waking ? plan->threads : 1;
+        if (c.threads > 1)
+            bnn_threads_run(s->threads, walk, &c);
+        else
+            walk(&c, 0);
+    }
+}
