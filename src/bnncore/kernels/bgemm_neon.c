@@ -1,0 +1,240 @@
+/* Binary matrix product, NEON: one table look-up counts for two pixels.
+ *
+ * Sixteen output channels lie in the lanes, a byte of weights is 4 bits of a channel. For two pixels with activation
+ * nibbles a1, a2 the table T[a1 | a2 << 4][w] = popcount(a1 ^ w) | popcount(a2 ^ w) << 4 answers 4 bits of 16 channels
+ * for both pixels in one TBL. Three look-ups fill a nibble: x = T0[w0] + T1[w1] + T2[w2], where SABA adds two of them
+ * to the third at once, as |T0[w0] - (-T1[w1])| with a negated copy of the tables. Then ADD keeps the sum of x modulo
+ * 256 and USRA the sum of its high nibbles, from which both pixels' byte sums follow every 20 triples. That is 6
+ * operations for 384 bit pairs; EOR, CNT and ADD on whole bits take 9, and a broadcast of the activations beside.
+ */
+#include "../kernels.h"
+#include "neon_out.h"
+
+#include <string.h>
+
+#if defined(__GNUC__)
+#define UNROLLED static inline __attribute__((always_inline))
+#else
+#define UNROLLED static __forceinline
+#endif
+
+enum {
+    GROUP = 4,        /* bits in a look-up */
+    CHUNK = 20,       /* triples until the byte sums must be widened: 20 * 3 * 4 < 256 */
+    PART = 5 * CHUNK, /* triples whose weights (19 KiB) stay in L1 beside the tables while pixels stream past */
+    WAITING = 32,     /* tiles whose counts wait in scratch between two parts */
+    PAIRS = 2,        /* pixel pairs in a tile */
+    LANES = 16,
+    VECTORS = NEON_PANEL / LANES,
+    NONE = 0x80 /* an index for which tbl gives 0 */
+};
+
+/* ---- tables[0][a1 | a2 << 4][w] = popcount(a1 ^ w) | popcount(a2 ^ w) << 4, and tables[1], the same negated ---- */
+
+#define ONES(x)        (((x) & 1) + ((x) >> 1 & 1) + ((x) >> 2 & 1) + ((x) >> 3 & 1))
+#define ENTRY(s, a, w) (int8_t)(s * (ONES(((a) & 15) ^ (w)) | ONES(((a) >> 4) ^ (w)) << 4))
+#define ROW(s, a)                                                                                                      \
+    {ENTRY(s, a, 0),  ENTRY(s, a, 1),  ENTRY(s, a, 2),  ENTRY(s, a, 3), ENTRY(s, a, 4),  ENTRY(s, a, 5),               \
+     ENTRY(s, a, 6),  ENTRY(s, a, 7),  ENTRY(s, a, 8),  ENTRY(s, a, 9), ENTRY(s, a, 10), ENTRY(s, a, 11),              \
+     ENTRY(s, a, 12), ENTRY(s, a, 13), ENTRY(s, a, 14), ENTRY(s, a, 15)}
+#define ROWS4(s, a)  ROW(s, a), ROW(s, (a) + 1), ROW(s, (a) + 2), ROW(s, (a) + 3)
+#define ROWS16(s, a) ROWS4(s, a), ROWS4(s, (a) + 4), ROWS4(s, (a) + 8), ROWS4(s, (a) + 12)
+#define ROWS64(s, a) ROWS16(s, a), ROWS16(s, (a) + 16), ROWS16(s, (a) + 32), ROWS16(s, (a) + 48)
+#define TABLES(s)    {ROWS64(s, 0), ROWS64(s, 64), ROWS64(s, 128), ROWS64(s, 192)}
+
+static const _Alignas(BNN_ALIGN) int8_t tables[2][256][16] = {TABLES(1), TABLES(-1)};
+
+/* ---- weights: panels of 64 channels, [group][channel] nibbles, a byte each, filled up to whole triples with NONE ----
+ */
+
+static size_t tap_groups_of(const bnn_bgemm_shape *shape) { return (shape->channels + GROUP - 1) / GROUP; }
+
+static size_t triples_of(const bnn_bgemm_shape *shape) { return (tap_groups_of(shape) * shape->taps + 2) / 3; }
+
+/* Channels in the panel that starts at n: 64, or fewer vectors where those cover the last ones. */
+static uint32_t panel_width(const bnn_bgemm_shape *shape, uint32_t n) {
+    const uint32_t left = shape->outputs - n;
+    return left <= LANES ? LANES : left <= 2 * LANES ? 2 * LANES : NEON_PANEL;
+}
+
+static size_t panel_bytes(const bnn_bgemm_shape *shape) { return triples_of(shape) * 3 * NEON_PANEL; }
+
+static size_t weights_bytes(const bnn_bgemm_shape *shape) {
+    return bnn_round_up(shape->outputs, NEON_PANEL) / NEON_PANEL * panel_bytes(shape);
+}
+
+static void weights_pack(const bnn_bgemm_shape *shape, const uint64_t *rows, void *packed) {
+    const size_t words = bnn_words(shape->channels), tap_groups = tap_groups_of(shape);
+    memset(packed, NONE, weights_bytes(shape));
+    for (uint32_t n = 0; n < shape->outputs; n++) {
+        const uint32_t first = n / NEON_PANEL * NEON_PANEL, width = panel_width(shape, first);
+        uint8_t *at = (uint8_t *)packed + n / NEON_PANEL * panel_bytes(shape) + (n - first);
+        for (uint32_t tap = 0; tap < shape->taps; tap++, rows += words)
+            for (size_t g = 0; g < tap_groups; g++, at += width) *at = rows[g / 16] >> g % 16 * GROUP & 15;
+    }
+}
+
+/* ---- cells: for each group of a pixel and its mate, the number of their table ---- */
+
+static size_t cell_bytes(const bnn_bgemm_shape *shape) { return tap_groups_of(shape); }
+
+/* The 16 groups of a word. */
+static inline uint8x16_t word_groups(uint64_t a, uint64_t mate) {
+    const uint64_t nibbles = UINT64_C(0x0F0F0F0F0F0F0F0F);
+    uint8x16_t even = vreinterpretq_u8_u64(vdupq_n_u64((a & nibbles) | (mate & nibbles) << 4));
+    uint8x16_t odd = vreinterpretq_u8_u64(vdupq_n_u64((a >> 4 & nibbles) | (mate & ~nibbles)));
+    return vzip1q_u8(even, odd);
+}
+
+/* The first `count` (1 to 16) groups, and nothing past them. */
+static inline uint8_t *store_groups(uint8_t *at, uint8x16_t groups, size_t count) {
+    if (count == 16) {
+        vst1q_u8(at, groups);
+    } else {
+        uint8_t all[16];
+        vst1q_u8(all, groups);
+        for (size_t i = 0; i < count; i++) at[i] = all[i];
+    }
+    return at + count;
+}
+
+static void cells_fill(const bnn_bgemm_shape *shape, const uint64_t *pixels, size_t limit, size_t mate, size_t step,
+                       void *cells, size_t count) {
+    const size_t words = bnn_words(shape->channels), last = tap_groups_of(shape) - (words - 1) * 16;
+    uint8_t *at = cells;
+    for (size_t i = 0; i < count; i++) {
+        const size_t p = i * step < limit ? i * step : limit - 1, q = p + mate < limit ? p + mate : p;
+        const uint64_t *a = pixels + p * words, *b = pixels + q * words;
+        for (size_t w = 0; w + 1 < words; w++) at = store_groups(at, word_groups(a[w], b[w]), 16);
+        at = store_groups(at, word_groups(a[words - 1], b[words - 1]), last);
+    }
+}
+
+/* ---- the walk: where each look-up finds its cell, in the order of the weights, from a pair's first cell ---- */
+
+static size_t walk_bytes(const bnn_bgemm_shape *shape) {
+    return bnn_round_up(triples_of(shape) * 3 * sizeof(size_t), BNN_ALIGN);
+}
+
+static void walk_fill(const bnn_bgemm_run *r, size_t *walk) {
+    const size_t run = tap_groups_of(r->shape) * r->segment_taps, end = triples_of(r->shape) * 3;
+    size_t at = 0;
+    for (uint32_t s = 0; s < r->segments; s++)
+        for (size_t i = 0; i < run; i++) walk[at++] = r->segment[s] + i;
+    while (at < end) walk[at++] = r->segment[0]; /* its weights are NONE */
+}
+
+/* ---- the sum over K for one tile and one panel ---- */
+
+/* Byte sums of 16 channels: of both pixels' counts, as first + 16 * second modulo 256, and of the second's alone. */
+typedef struct sums {
+    uint8x16_t both, second;
+} sums;
+
+static inline int8x16_t table_at(int negated, uint8_t index) { return vld1q_s8(tables[negated][index]); }
+
+/* Three look-ups for each pair and vector: at most 12 in each nibble. */
+UNROLLED void look3(const unsigned char *const cells[PAIRS], const size_t *walk, const uint8_t *w, const uint32_t pairs,
+                    const uint32_t vectors, sums s[PAIRS][VECTORS]) {
+    int8x16_t t[PAIRS][3];
+    for (uint32_t p = 0; p < pairs; p++)
+        for (uint32_t i = 0; i < 3; i++) t[p][i] = table_at(i == 1, cells[p][walk[i]]);
+    for (uint32_t v = 0; v < vectors; v++, w += LANES) {
+        const uint8x16_t w0 = vld1q_u8(w), w1 = vld1q_u8(w + vectors * LANES), w2 = vld1q_u8(w + 2 * vectors * LANES);
+        for (uint32_t p = 0; p < pairs; p++) {
+            int8x16_t sum = vabaq_s8(vqtbl1q_s8(t[p][2], w2), vqtbl1q_s8(t[p][0], w0), vqtbl1q_s8(t[p][1], w1));
+            uint8x16_t x = vreinterpretq_u8_s8(sum);
+            s[p][v].both = vaddq_u8(s[p][v].both, x);
+            s[p][v].second = vsraq_n_u8(s[p][v].second, x, 4);
+        }
+    }
+}
+
+/* Counts of a tile's pixels. */
+typedef uint16_t counts[2 * PAIRS][NEON_PANEL];
+
+static inline void add_bytes(uint16_t *count, uint8x16_t bytes, int first) {
+    uint16x8_t low = first ? vdupq_n_u16(0) : vld1q_u16(count), high = first ? low : vld1q_u16(count + 8);
+    vst1q_u16(count, vaddw_u8(low, vget_low_u8(bytes)));
+    vst1q_u16(count + 8, vaddw_high_u8(high, bytes));
+}
+
+/* Adds triples begin to end - 1 to the counts. */
+UNROLLED void tile_add(const unsigned char *const cells[PAIRS], const size_t *walk, const uint8_t *panel, size_t begin,
+                       size_t end, const uint32_t pairs, const uint32_t vectors, uint16_t (*count)[NEON_PANEL]) {
+    const uint8_t *w = panel + begin * 3 * vectors * LANES;
+    for (size_t i = begin; i < end;) {
+        const int first = i == 0;
+        sums s[PAIRS][VECTORS];
+        for (uint32_t p = 0; p < pairs; p++)
+            for (uint32_t v = 0; v < vectors; v++) s[p][v].both = s[p][v].second = vdupq_n_u8(0);
+        for (size_t stop = end - i < CHUNK ? end : i + CHUNK; i < stop; i++, w += 3 * vectors * LANES)
+            look3(cells, walk + 3 * i, w, pairs, vectors, s);
+        for (uint32_t p = 0; p < pairs; p++)
+            for (uint32_t v = 0; v < vectors; v++) {
+                add_bytes(count[2 * p] + v * LANES, vsubq_u8(s[p][v].both, vshlq_n_u8(s[p][v].second, 4)), first);
+                add_bytes(count[2 * p + 1] + v * LANES, s[p][v].second, first);
+            }
+    }
+}
+
+/* ---- all pixels and panels ---- */
+
+static size_t scratch_bytes(const bnn_bgemm_shape *shape, uint32_t rows, uint32_t cols) {
+    (void)rows, (void)cols;
+    return walk_bytes(shape) + WAITING * sizeof(counts);
+}
+
+UNROLLED void panel_run(const bnn_bgemm_run *r, uint32_t n, const uint32_t vectors) {
+    const uint8_t *panel = (const uint8_t *)r->weights + n / NEON_PANEL * panel_bytes(r->shape);
+    const size_t *walk = r->scratch;
+    counts *count = (counts *)(void *)((unsigned char *)r->scratch + walk_bytes(r->shape));
+    const size_t triples = triples_of(r->shape), row_pairs = (r->cols + 1) / 2, pairs = r->rows * row_pairs;
+    for (size_t start = 0; start < pairs; start += WAITING * PAIRS) {
+        const size_t stop = pairs - start < WAITING * PAIRS ? pairs : start + WAITING * PAIRS;
+        for (size_t begin = 0; begin < triples; begin += PART) {
+            const size_t end = triples - begin < PART ? triples : begin + PART;
+            for (size_t pair = start; pair < stop; pair += PAIRS) {
+                const unsigned char *cells[PAIRS];
+                uint32_t y[PAIRS], x[PAIRS], used = stop - pair < PAIRS ? (uint32_t)(stop - pair) : PAIRS;
+                for (uint32_t p = 0; p < used; p++) {
+                    y[p] = (uint32_t)((pair + p) / row_pairs), x[p] = (uint32_t)((pair + p) % row_pairs) * 2;
+                    cells[p] = (const unsigned char *)r->cells + y[p] * r->row_bytes + x[p] / 2 * r->tile_bytes;
+                }
+                uint16_t(*c)[NEON_PANEL] = count[triples > PART ? (pair - start) / PAIRS : 0];
+                if (used == PAIRS)
+                    tile_add(cells, walk, panel, begin, end, PAIRS, vectors, c);
+                else
+                    tile_add(cells, walk, panel, begin, end, 1, vectors, c);
+                for (uint32_t p = 0; p < used && end == triples; p++) {
+                    neon_out_put(r, y[p], x[p], n, vectors * LANES, c[2 * p]);
+                    if (x[p] + 1 < r->cols) neon_out_put(r, y[p], x[p] + 1, n, vectors * LANES, c[2 * p + 1]);
+                }
+            }
+        }
+    }
+}
+
+static void run(const bnn_bgemm_run *r) {
+    walk_fill(r, r->scratch);
+    for (uint32_t n = r->n_begin; n < r->n_end; n += NEON_PANEL) {
+        const uint32_t width = panel_width(r->shape, n);
+        if (width == NEON_PANEL)
+            panel_run(r, n, VECTORS);
+        else if (width == 2 * LANES)
+            panel_run(r, n, 2);
+        else
+            panel_run(r, n, 1);
+    }
+}
+
+const bnn_bgemm_kernel bnn_bgemm_neon = {
+    .isa = BNN_ISA_neon,
+    .pixels_per_cell = 2,
+    .weights_bytes = weights_bytes,
+    .weights_pack = weights_pack,
+    .cell_bytes = cell_bytes,
+    .cells_fill = cells_fill,
+    .scratch_bytes = scratch_bytes,
+    .run = run,
+};
