@@ -1,5 +1,5 @@
-/* Greedy by size: the largest value first, each at the lowest place where no value placed before is alive at the same time
- * (Pisarchyk and Lee, arXiv:2001.03288, section 5.2). */
+/* Greedy by size: the largest value first, each at the lowest place where no value placed before is alive at the same
+ * time (Pisarchyk and Lee, arXiv:2001.03288, section 5.2). */
 #include "arena.h"
 #include "memory.h"
 
@@ -20,7 +20,9 @@ static void sort_by_size(const bnn_lifetime *lives, uint32_t *order, uint32_t co
         }
 }
 
-static int alive_together(const bnn_lifetime *a, const bnn_lifetime *b) { return a->first <= b->last && b->first <= a->last; }
+static int alive_together(const bnn_lifetime *a, const bnn_lifetime *b) {
+    return a->first <= b->last && b->first <= a->last;
+}
 
 uint64_t bnn_arena_place(bnn_lifetime *lives, uint32_t *order, uint32_t count) {
     uint64_t arena = 0;
@@ -34,7 +36,8 @@ uint64_t bnn_arena_place(bnn_lifetime *lives, uint32_t *order, uint32_t count) {
             for (uint32_t j = 0; j < i; j++) {
                 const bnn_lifetime *other = &lives[order[j]];
                 if (!alive_together(life, other)) continue;
-                if (life->offset + life->bytes <= other->offset || other->offset + other->bytes <= life->offset) continue;
+                if (life->offset + life->bytes <= other->offset || other->offset + other->bytes <= life->offset)
+                    continue;
                 life->offset = other->offset + other->bytes;
                 moved = 1;
             }

@@ -2,9 +2,10 @@
  *
  *   bytes --bnn_model_load--> model --bnn_plan_build--> plan --bnn_session_new--> session --bnn_session_run--> numbers
  *
- * A model is what the network is; a plan is how this CPU will run it, immutable once built and free to be shared between
- * threads; a session is where it runs, one for each caller that runs at the same time. Nothing here prints, aborts or
- * keeps global state. A function that can fail returns a status and fills the error that it is given (which may be NULL).
+ * A model is what the network is; a plan is how this CPU will run it, immutable once built and free to be shared
+ * between threads; a session is where it runs, one for each caller that runs at the same time. Nothing here prints,
+ * aborts or keeps global state. A function that can fail returns a status and fills the error that it is given (which
+ * may be NULL).
  */
 #ifndef BNNCORE_H
 #define BNNCORE_H
@@ -95,18 +96,18 @@ void bnn_plan_free(bnn_plan *plan);
 typedef struct bnn_plan_info {
     const char *isa;
     uint32_t threads, steps;
-    uint32_t chunk;            /* samples that a session works on at once */
-    uint64_t arena_bytes;      /* values of one sample, after sharing memory by lifetime */
-    uint64_t arena_bound;      /* the most that is alive at once, for one sample: no arena is smaller */
-    uint64_t scratch_bytes;    /* one thread's working memory */
-    uint64_t weight_bytes;     /* weights and tables in the form that the kernels read, beside the file's */
+    uint32_t chunk;         /* samples that a session works on at once */
+    uint64_t arena_bytes;   /* values of one sample, after sharing memory by lifetime */
+    uint64_t arena_bound;   /* the most that is alive at once, for one sample: no arena is smaller */
+    uint64_t scratch_bytes; /* one thread's working memory */
+    uint64_t weight_bytes;  /* weights and tables in the form that the kernels read, beside the file's */
 } bnn_plan_info;
 
 typedef struct bnn_step_info {
     const char *name, *op;
     const char *family, *isa; /* of the kernel that does the work; both "" where none is used */
-    uint64_t macs;        /* multiply-accumulates for one sample */
-    uint64_t binary_macs; /* of which on single bits */
+    uint64_t macs;            /* multiply-accumulates for one sample */
+    uint64_t binary_macs;     /* of which on single bits */
     uint64_t weight_bytes;
 } bnn_step_info;
 
@@ -117,8 +118,8 @@ bnn_status bnn_session_new(const bnn_plan *plan, bnn_session **session, bnn_erro
 void bnn_session_free(bnn_session *session);
 
 /* Runs `batch` samples. inputs[i] points to batch * input i, outputs[i] to room for batch * output i, both dense and in
- * row-major order; bits are never among them. step_ns, where not NULL, receives each step's time in nanoseconds. Allocates
- * nothing and cannot fail. One call at a time on a session; sessions of one plan run at the same time. */
+ * row-major order; bits are never among them. step_ns, where not NULL, receives each step's time in nanoseconds.
+ * Allocates nothing and cannot fail. One call at a time on a session; sessions of one plan run at the same time. */
 void bnn_session_run(bnn_session *session, size_t batch, const void *const *inputs, void *const *outputs,
                      uint64_t *step_ns);
 

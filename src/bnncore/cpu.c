@@ -1,5 +1,6 @@
 /* Asks the CPU, and nothing else does. CPUID and XGETBV are read here rather than through the compiler's helpers, since
- * some tool chains (zig cc among them) answer 0 to those without a word. Bits: Intel SDM vol. 2A, CPUID; vol. 1, 13.3. */
+ * some tool chains (zig cc among them) answer 0 to those without a word. Bits: Intel SDM vol. 2A, CPUID; vol. 1, 13.3.
+ */
 #include "cpu.h"
 
 #include <stdint.h>

@@ -1,5 +1,6 @@
 /* CRC32C (Castagnoli), reflected polynomial 0x82F63B78, as in RFC 3720. Eight bytes a step through eight tables
- * (Kounavis and Berry, 2005); the tables are made for each call, a few microseconds, so that there is no global state. */
+ * (Kounavis and Berry, 2005); the tables are made for each call, a few microseconds, so that there is no global state.
+ */
 #include "bnncore.h"
 
 uint32_t bnn_crc32c(const void *bytes, size_t size) {

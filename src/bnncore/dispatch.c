@@ -29,10 +29,14 @@ int bnn_isa_supported(bnn_isa isa) {
     if ((unsigned)isa >= BNN_ISA_COUNT || !levels[isa].built) return 0;
     unsigned features = bnn_cpu_features();
     switch (isa) {
-    case BNN_ISA_avx2: return (features & BNN_CPU_AVX2) != 0;
-    case BNN_ISA_avx512: return (features & BNN_CPU_AVX512) != 0;
-    case BNN_ISA_neon: return (features & BNN_CPU_NEON) != 0;
-    default: return 1;
+    case BNN_ISA_avx2:
+        return (features & BNN_CPU_AVX2) != 0;
+    case BNN_ISA_avx512:
+        return (features & BNN_CPU_AVX512) != 0;
+    case BNN_ISA_neon:
+        return (features & BNN_CPU_NEON) != 0;
+    default:
+        return 1;
     }
 }
 
@@ -53,10 +57,10 @@ int bnn_isa_from_name(const char *name) {
 /* The address of a variant where the build has it. */
 #define VARIANT_ref(family) &bnn_##family##_ref
 #if ARCH_x86_64
-#define VARIANT_avx2(family) &bnn_##family##_avx2
+#define VARIANT_avx2(family)   &bnn_##family##_avx2
 #define VARIANT_avx512(family) &bnn_##family##_avx512
 #else
-#define VARIANT_avx2(family) NULL
+#define VARIANT_avx2(family)   NULL
 #define VARIANT_avx512(family) NULL
 #endif
 #if ARCH_aarch64

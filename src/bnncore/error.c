@@ -15,11 +15,16 @@ bnn_status bnn_fail(bnn_error *error, bnn_status status, const char *format, ...
 
 const char *bnn_dtype_name(bnn_dtype dtype) {
     switch (dtype) {
-    case BNN_BITS: return "bits";
-    case BNN_UINT8: return "uint8";
-    case BNN_INT32: return "int32";
-    case BNN_INT64: return "int64";
-    case BNN_FLOAT32: return "float32";
+    case BNN_BITS:
+        return "bits";
+    case BNN_UINT8:
+        return "uint8";
+    case BNN_INT32:
+        return "int32";
+    case BNN_INT64:
+        return "int64";
+    case BNN_FLOAT32:
+        return "float32";
     }
     return "unknown";
 }

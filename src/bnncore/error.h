@@ -8,7 +8,8 @@
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
-bnn_status bnn_fail(bnn_error *error, bnn_status status, const char *format, ...);
+bnn_status
+bnn_fail(bnn_error *error, bnn_status status, const char *format, ...);
 
 const char *bnn_dtype_name(bnn_dtype dtype);
 

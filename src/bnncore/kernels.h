@@ -34,12 +34,14 @@ typedef struct bnn_bgemm_shape {
     uint32_t outputs;  /* output channels, from 1 */
 } bnn_bgemm_shape;
 
-/* So that dot products, and twice their range, fit in int16. A longer sum is cut into runs that add into BNN_OUT_COUNTS. */
+/* So that dot products, and twice their range, fit in int16. A longer sum is cut into runs that add into
+ * BNN_OUT_COUNTS. */
 enum { BNN_BGEMM_MAX_K = 16383 };
 
 typedef enum bnn_out_kind {
     BNN_OUT_BITS,   /* bit n = (pop[n] <= level[n]) XOR flip[n] */
-    BNN_OUT_FLOAT,  /* (float)(level[n] - 2 * pop[n]) * scale[n] + bias[n], rounded after the product and after the sum */
+    BNN_OUT_FLOAT,  /* (float)(level[n] - 2 * pop[n]) * scale[n] + bias[n], rounded after the product and after the sum
+                     */
     BNN_OUT_COUNTS, /* counts[n] += pop[n] << shift */
 } bnn_out_kind;
 
@@ -60,15 +62,15 @@ typedef struct bnn_out {
 
 typedef struct bnn_bgemm_run {
     const bnn_bgemm_shape *shape;
-    const void *weights;        /* from weights_pack */
-    const void *cells;          /* the cell of output pixel (0, 0), tap 0 */
-    size_t row_bytes;           /* from the cells of an output row to those of the next */
-    size_t tile_bytes;          /* from the cells of pixels_per_cell neighbouring output pixels to those of the next */
-    uint32_t rows, cols;        /* output pixels; the last tile of a row may be partly unused, and writes only its part */
-    const size_t *segment;      /* [segments], bytes from a pixel's first cell to the first cell of each run */
+    const void *weights;   /* from weights_pack */
+    const void *cells;     /* the cell of output pixel (0, 0), tap 0 */
+    size_t row_bytes;      /* from the cells of an output row to those of the next */
+    size_t tile_bytes;     /* from the cells of pixels_per_cell neighbouring output pixels to those of the next */
+    uint32_t rows, cols;   /* output pixels; the last tile of a row may be partly unused, and writes only its part */
+    const size_t *segment; /* [segments], bytes from a pixel's first cell to the first cell of each run */
     uint32_t segments, segment_taps;
-    uint32_t n_begin, n_end;    /* output channels to compute: n_begin a multiple of BNN_BLOCK, n_end too or == outputs */
-    void *scratch;              /* scratch_bytes(shape, rows, cols) bytes */
+    uint32_t n_begin, n_end; /* output channels to compute: n_begin a multiple of BNN_BLOCK, n_end too or == outputs */
+    void *scratch;           /* scratch_bytes(shape, rows, cols) bytes */
     bnn_out out;
 } bnn_bgemm_run;
 
@@ -120,8 +122,8 @@ typedef struct bnn_pool_kernel {
 
 /* ---- fgemm: float32 rows times float32 weights ---------------------------------------------------------------------
  *
- * y[m][n] = sum over k, in the order of k, of x[m][k] * w[n][k]; whether products are fused is the variant's choice, but
- * the same for every row count, so a result does not depend on how rows were grouped.
+ * y[m][n] = sum over k, in the order of k, of x[m][k] * w[n][k]; whether products are fused is the variant's choice,
+ * but the same for every row count, so a result does not depend on how rows were grouped.
  */
 typedef struct bnn_fgemm_kernel {
     bnn_isa isa;
@@ -131,7 +133,8 @@ typedef struct bnn_fgemm_kernel {
                 size_t y_stride);
 } bnn_fgemm_kernel;
 
-/* ---- dispatch ------------------------------------------------------------------------------------------------------ */
+/* ---- dispatch ------------------------------------------------------------------------------------------------------
+ */
 
 #define BNN_KERNEL(family, isa) extern const bnn_##family##_kernel bnn_##family##_##isa;
 #include "kernels/kernels.def"

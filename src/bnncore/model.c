@@ -16,13 +16,16 @@ uint64_t bnn_spec_elements(const bnn_spec *spec) {
 uint64_t bnn_spec_bytes(const bnn_spec *spec) {
     uint64_t elements = bnn_spec_elements(spec);
     switch (spec->dtype) {
-    case BNN_UINT8: return elements;
-    case BNN_INT64: return bnn_size_mul(elements, 8);
+    case BNN_UINT8:
+        return elements;
+    case BNN_INT64:
+        return bnn_size_mul(elements, 8);
     case BNN_BITS: {
         uint64_t last = spec->dims[spec->rank - 1];
         return bnn_size_mul(elements / last, bnn_words((size_t)last) * BNN_WORD_BYTES);
     }
-    default: return bnn_size_mul(elements, 4);
+    default:
+        return bnn_size_mul(elements, 4);
     }
 }
 

@@ -1,6 +1,6 @@
 /* Untrusted bytes to a validated model, as docs/format.md says. Cheapest checks first; nothing is allocated for a table
- * before its size is known to fit in the file; every place is computed from what stands before it and compared with what
- * the file says, so there is no offset to follow blindly. */
+ * before its size is known to fit in the file; every place is computed from what stands before it and compared with
+ * what the file says, so there is no offset to follow blindly. */
 #include "modelfile.h"
 #include "error.h"
 #include "layout.h"
@@ -52,7 +52,8 @@ static bnn_status read_header(reader *r) {
     uint64_t size = r->model->size;
     if (size < sizeof magic || memcmp(p, magic, sizeof magic) != 0)
         return BAD("not a .bnn file: it does not start with the .bnn magic bytes");
-    if (size < HEADER) return BAD("file header: got %llu bytes, wanted 64: the file is cut off", (unsigned long long)size);
+    if (size < HEADER)
+        return BAD("file header: got %llu bytes, wanted 64: the file is cut off", (unsigned long long)size);
     if (get16(p + 8) != 1 || get16(p + 10) > 0)
         return bnn_fail(r->error, BNN_E_VERSION,
                         "file version: got %u.%u, this library reads 1.0: update bnnengine, or save the model again",
@@ -76,7 +77,8 @@ static bnn_status read_sections(reader *r) {
     for (uint32_t i = 0; i < SECTIONS; i++) {
         const unsigned char *p = file + HEADER + i * SECTION;
         uint64_t offset = get64(p + 8), bytes = get64(p + 16);
-        if (get32(p) != i + 1) return BAD("section %u: kind: got %u, wanted %u", (unsigned)i, (unsigned)get32(p), (unsigned)i + 1);
+        if (get32(p) != i + 1)
+            return BAD("section %u: kind: got %u, wanted %u", (unsigned)i, (unsigned)get32(p), (unsigned)i + 1);
         if (get64(p + 24)) return BAD("%s section: reserved field is not zero", section_name[i]);
         if (offset != bnn_size_align(end))
             return BAD("%s section: offset: got %llu, wanted %llu", section_name[i], (unsigned long long)offset,
@@ -84,12 +86,15 @@ static bnn_status read_sections(reader *r) {
         if (offset > size || bytes > size - offset)
             return BAD("%s section: %llu bytes at %llu do not lie inside the file", section_name[i],
                        (unsigned long long)bytes, (unsigned long long)offset);
-        if (!all_zero(file + end, offset - end)) return BAD("%s section: padding before it is not zero", section_name[i]);
+        if (!all_zero(file + end, offset - end))
+            return BAD("%s section: padding before it is not zero", section_name[i]);
         end = offset + bytes;
         r->section[i] = file + offset;
         r->bytes[i] = bytes;
     }
-    if (end != size) return BAD("data section: ends at %llu, but the file at %llu", (unsigned long long)end, (unsigned long long)size);
+    if (end != size)
+        return BAD("data section: ends at %llu, but the file at %llu", (unsigned long long)end,
+                   (unsigned long long)size);
     for (uint32_t i = 0; i < SECTIONS; i++)
         if (bnn_crc32c(r->section[i], (size_t)r->bytes[i]) != get32(file + HEADER + i * SECTION + 4))
             return BAD("%s section: its checksum is wrong: the file is damaged", section_name[i]);
@@ -99,7 +104,8 @@ static bnn_status read_sections(reader *r) {
 /* Dims, rank and the reserved fields that values and tensors share. */
 static bnn_status read_dims(reader *r, const unsigned char *rank, const unsigned char *dims, bnn_spec *spec,
                             const char *what, uint32_t index) {
-    if (*rank > BNN_MAX_RANK) return BAD("%s %u: rank: got %u, at most %d", what, (unsigned)index, (unsigned)*rank, BNN_MAX_RANK);
+    if (*rank > BNN_MAX_RANK)
+        return BAD("%s %u: rank: got %u, at most %d", what, (unsigned)index, (unsigned)*rank, BNN_MAX_RANK);
     if (get16(rank + 1)) return BAD("%s %u: reserved field is not zero", what, (unsigned)index);
     spec->rank = *rank;
     for (uint32_t i = 0; i < BNN_MAX_RANK; i++) {
@@ -128,7 +134,8 @@ static bnn_status check_tensor_data(reader *r, const bnn_tensor *t, uint32_t ind
 
 static bnn_status read_tensors(reader *r) {
     bnn_model *m = r->model;
-    if (r->bytes[TENSORS] % TENSOR) return BAD("tensors section: %llu bytes are not whole records", (unsigned long long)r->bytes[TENSORS]);
+    if (r->bytes[TENSORS] % TENSOR)
+        return BAD("tensors section: %llu bytes are not whole records", (unsigned long long)r->bytes[TENSORS]);
     if (r->bytes[TENSORS] / TENSOR > UINT32_MAX - 1) return BAD("tensors section: too many records");
     m->tensor_count = (uint32_t)(r->bytes[TENSORS] / TENSOR);
     m->tensors = calloc((size_t)m->tensor_count + 1, sizeof *m->tensors);
@@ -145,20 +152,22 @@ static bnn_status read_tensors(reader *r) {
         if (get32(p + 28)) return BAD("tensor %u: reserved field is not zero", (unsigned)i);
         uint64_t offset = get64(p + 32), bytes = get64(p + 40);
         if (bytes != bnn_spec_bytes(&t->spec))
-            return BAD("tensor %u: bytes: got %llu, but its dtype and dims make %llu", (unsigned)i, (unsigned long long)bytes,
-                       (unsigned long long)bnn_spec_bytes(&t->spec));
+            return BAD("tensor %u: bytes: got %llu, but its dtype and dims make %llu", (unsigned)i,
+                       (unsigned long long)bytes, (unsigned long long)bnn_spec_bytes(&t->spec));
         if (offset != bnn_size_align(end))
             return BAD("tensor %u: offset: got %llu, wanted %llu", (unsigned)i, (unsigned long long)offset,
                        (unsigned long long)bnn_size_align(end));
         if (offset > r->bytes[DATA] || bytes > r->bytes[DATA] - offset)
             return BAD("tensor %u: does not lie inside the data section", (unsigned)i);
-        if (!all_zero(r->section[DATA] + end, offset - end)) return BAD("tensor %u: padding before it is not zero", (unsigned)i);
+        if (!all_zero(r->section[DATA] + end, offset - end))
+            return BAD("tensor %u: padding before it is not zero", (unsigned)i);
         end = offset + bytes;
         t->data = r->section[DATA] + offset;
         t->bytes = (size_t)bytes;
         TRY(check_tensor_data(r, t, i));
     }
-    if (end != r->bytes[DATA]) return BAD("data section: %llu bytes after the last tensor", (unsigned long long)(r->bytes[DATA] - end));
+    if (end != r->bytes[DATA])
+        return BAD("data section: %llu bytes after the last tensor", (unsigned long long)(r->bytes[DATA] - end));
     return BNN_OK;
 }
 
@@ -173,14 +182,16 @@ static bnn_status read_metadata(reader *r) {
         if (end - p < 8) return BAD("metadata entry %u: cut off", (unsigned)i);
         uint32_t key = get32(p), value = get32(p + 4);
         uint64_t bytes = bnn_round_up((size_t)8 + key, 1) + (uint64_t)value, padded = (bytes + 7) / 8 * 8;
-        if (key - 1 >= 255) return BAD("metadata entry %u: key bytes: got %u, wanted 1 to 255", (unsigned)i, (unsigned)key);
+        if (key - 1 >= 255)
+            return BAD("metadata entry %u: key bytes: got %u, wanted 1 to 255", (unsigned)i, (unsigned)key);
         if (padded > (uint64_t)(end - p)) return BAD("metadata entry %u: cut off", (unsigned)i);
         if (!bnn_utf8_valid(p + 8, key, 0) || !bnn_utf8_valid(p + 8 + key, value, 1))
             return BAD("metadata entry %u: not valid UTF-8", (unsigned)i);
         if (!all_zero(p + bytes, padded - bytes)) return BAD("metadata entry %u: padding is not zero", (unsigned)i);
         if (last) {
             int order = memcmp(last, p + 8, last_bytes < key ? last_bytes : key);
-            if (order > 0 || (order == 0 && last_bytes >= key)) return BAD("metadata entry %u: keys are not in ascending order", (unsigned)i);
+            if (order > 0 || (order == 0 && last_bytes >= key))
+                return BAD("metadata entry %u: keys are not in ascending order", (unsigned)i);
         }
         last = p + 8, last_bytes = key;
         p += padded;
@@ -191,7 +202,8 @@ static bnn_status read_metadata(reader *r) {
 
 static bnn_status read_name(reader *r, const unsigned char *p, const char **name, const char *what, uint32_t index) {
     uint32_t offset = get32(p), bytes = get32(p + 4);
-    if (bytes - 1 >= 255) return BAD("%s %u: name bytes: got %u, wanted 1 to 255", what, (unsigned)index, (unsigned)bytes);
+    if (bytes - 1 >= 255)
+        return BAD("%s %u: name bytes: got %u, wanted 1 to 255", what, (unsigned)index, (unsigned)bytes);
     if (offset != r->names_used || bytes > r->bytes[NAMES] - r->names_used)
         return BAD("%s %u: its name is not the next one of the names section", what, (unsigned)index);
     if (!bnn_utf8_valid(r->section[NAMES] + offset, bytes, 0))
@@ -220,7 +232,8 @@ static bnn_status read_value(reader *r, const unsigned char *p, uint32_t id) {
 static bnn_status read_node(reader *r, const unsigned char *p, uint32_t index) {
     bnn_node *node = &r->model->nodes[index];
     node->op = bnn_op_find(get16(p));
-    if (!node->op) return BAD("node %u: operator: got %u, which this version does not have", (unsigned)index, (unsigned)get16(p));
+    if (!node->op)
+        return BAD("node %u: operator: got %u, which this version does not have", (unsigned)index, (unsigned)get16(p));
     if (p[2] != node->op->inputs || p[3] != node->op->outputs)
         return BAD("node %u: %s has %u input(s) and %u output(s), got %u and %u", (unsigned)index, node->op->name,
                    (unsigned)node->op->inputs, (unsigned)node->op->outputs, (unsigned)p[2], (unsigned)p[3]);
@@ -228,20 +241,23 @@ static bnn_status read_node(reader *r, const unsigned char *p, uint32_t index) {
     for (uint32_t i = 0; i < BNN_NODE_INPUTS; i++) {
         node->inputs[i] = get32(p + 12 + 4 * i);
         if (i < p[2] ? node->inputs[i] >= r->values_made : node->inputs[i] != BNN_NONE)
-            return BAD("node %u: input %u: got value %u, which no earlier node makes", (unsigned)index, (unsigned)i, (unsigned)node->inputs[i]);
+            return BAD("node %u: input %u: got value %u, which no earlier node makes", (unsigned)index, (unsigned)i,
+                       (unsigned)node->inputs[i]);
     }
     for (uint32_t i = 0; i < BNN_NODE_OUTPUTS; i++) {
         node->outputs[i] = get32(p + 44 + 4 * i);
         uint32_t wanted = i < p[3] ? r->values_made : BNN_NONE;
         if (node->outputs[i] != wanted || (i < p[3] && wanted >= r->model->value_count))
-            return BAD("node %u: output %u: got value %u, wanted the next one", (unsigned)index, (unsigned)i, (unsigned)node->outputs[i]);
+            return BAD("node %u: output %u: got value %u, wanted the next one", (unsigned)index, (unsigned)i,
+                       (unsigned)node->outputs[i]);
         if (i < p[3]) r->values_made++;
     }
     for (uint32_t i = 0; i < BNN_NODE_TENSORS; i++) {
         uint32_t id = get32(p + 60 + 4 * i);
         if (id == BNN_NONE) continue;
         if (id != r->tensors_used || id >= r->model->tensor_count)
-            return BAD("node %u: tensor slot %u: got %u, wanted the next tensor or none", (unsigned)index, (unsigned)i, (unsigned)id);
+            return BAD("node %u: tensor slot %u: got %u, wanted the next tensor or none", (unsigned)index, (unsigned)i,
+                       (unsigned)id);
         node->tensors[i] = &r->model->tensors[r->tensors_used++];
     }
     for (uint32_t i = 0; i < BNN_NODE_ATTRIBUTES; i++) node->attributes[i] = get32(p + 92 + 4 * i);
@@ -249,7 +265,9 @@ static bnn_status read_node(reader *r, const unsigned char *p, uint32_t index) {
     return BNN_OK;
 }
 
-static int compare_names(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+static int compare_names(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
 
 static bnn_status check_unique(reader *r, const char **names, size_t count, const char *what) {
     qsort(names, count, sizeof *names, compare_names);
@@ -260,7 +278,9 @@ static bnn_status check_unique(reader *r, const char **names, size_t count, cons
 
 static bnn_status check_names(reader *r) {
     const bnn_model *m = r->model;
-    if (r->names_used != r->bytes[NAMES]) return BAD("names section: %llu bytes after the last name", (unsigned long long)(r->bytes[NAMES] - r->names_used));
+    if (r->names_used != r->bytes[NAMES])
+        return BAD("names section: %llu bytes after the last name",
+                   (unsigned long long)(r->bytes[NAMES] - r->names_used));
     const char **names = calloc((size_t)m->value_count + m->node_count, sizeof *names);
     if (!names) return bnn_fail(r->error, BNN_E_MEMORY, "no memory for the names");
     for (uint32_t i = 0; i < m->value_count; i++) names[i] = m->values[i].name;
@@ -275,10 +295,12 @@ static bnn_status read_outputs(reader *r, const unsigned char *ids) {
     bnn_model *m = r->model;
     for (uint32_t i = 0; i < m->output_count; i++) {
         m->outputs[i] = get32(ids + 4 * (size_t)i);
-        if (m->outputs[i] >= m->value_count) return BAD("output %u: got value %u of %u", (unsigned)i, (unsigned)m->outputs[i], (unsigned)m->value_count);
+        if (m->outputs[i] >= m->value_count)
+            return BAD("output %u: got value %u of %u", (unsigned)i, (unsigned)m->outputs[i], (unsigned)m->value_count);
         if (m->outputs[i] < m->input_count) return BAD("output %u: is an input of the network", (unsigned)i);
         const bnn_spec *v = &m->values[m->outputs[i]];
-        if (v->dtype == BNN_BITS) return BAD("output %u: value \"%s\" is bits, which cannot leave the network", (unsigned)i, v->name);
+        if (v->dtype == BNN_BITS)
+            return BAD("output %u: value \"%s\" is bits, which cannot leave the network", (unsigned)i, v->name);
         /* values are few and outputs fewer, yet a file may list millions: mark instead of comparing pairs */
         if (r->name_at[m->outputs[i]]++) return BAD("output %u: value \"%s\" stands twice", (unsigned)i, v->name);
     }
@@ -292,12 +314,15 @@ static bnn_status read_graph(reader *r) {
     if (bytes < 16) return BAD("graph section: shorter than its 16-byte head");
     m->value_count = get32(p), m->node_count = get32(p + 4);
     m->input_count = get32(p + 8), m->output_count = get32(p + 12);
-    if (!m->node_count || !m->input_count || !m->output_count || m->input_count > m->value_count || m->output_count > m->value_count)
+    if (!m->node_count || !m->input_count || !m->output_count || m->input_count > m->value_count ||
+        m->output_count > m->value_count)
         return BAD("graph section: got %u values, %u nodes, %u inputs, %u outputs", (unsigned)m->value_count,
                    (unsigned)m->node_count, (unsigned)m->input_count, (unsigned)m->output_count);
     uint64_t head = 16 + (uint64_t)m->output_count * 4, values = (head + 7) / 8 * 8;
     uint64_t nodes = values + (uint64_t)m->value_count * VALUE, end = nodes + (uint64_t)m->node_count * NODE;
-    if (end != bytes) return BAD("graph section: its records make %llu bytes, got %llu", (unsigned long long)end, (unsigned long long)bytes);
+    if (end != bytes)
+        return BAD("graph section: its records make %llu bytes, got %llu", (unsigned long long)end,
+                   (unsigned long long)bytes);
     if (!all_zero(p + head, values - head)) return BAD("graph section: padding is not zero");
     m->values = calloc(m->value_count, sizeof *m->values);
     m->nodes = calloc(m->node_count, sizeof *m->nodes);
@@ -305,13 +330,17 @@ static bnn_status read_graph(reader *r) {
     /* every name and its NUL, then a byte for each value */
     m->names = calloc((size_t)r->bytes[NAMES] + m->value_count * (size_t)2 + m->node_count + 1, 1);
     if (!m->values || !m->nodes || !m->outputs || !m->names)
-        return bnn_fail(r->error, BNN_E_MEMORY, "no memory for %u values and %u nodes", (unsigned)m->value_count, (unsigned)m->node_count);
+        return bnn_fail(r->error, BNN_E_MEMORY, "no memory for %u values and %u nodes", (unsigned)m->value_count,
+                        (unsigned)m->node_count);
     r->name_at = m->names;
     for (uint32_t i = 0; i < m->value_count; i++) TRY(read_value(r, p + values + (size_t)i * VALUE, i));
     r->values_made = m->input_count;
     for (uint32_t i = 0; i < m->node_count; i++) TRY(read_node(r, p + nodes + (size_t)i * NODE, i));
-    if (r->values_made != m->value_count) return BAD("graph section: %u values, but %u are made", (unsigned)m->value_count, (unsigned)r->values_made);
-    if (r->tensors_used != m->tensor_count) return BAD("tensors section: %u tensors, but %u are used", (unsigned)m->tensor_count, (unsigned)r->tensors_used);
+    if (r->values_made != m->value_count)
+        return BAD("graph section: %u values, but %u are made", (unsigned)m->value_count, (unsigned)r->values_made);
+    if (r->tensors_used != m->tensor_count)
+        return BAD("tensors section: %u tensors, but %u are used", (unsigned)m->tensor_count,
+                   (unsigned)r->tensors_used);
     TRY(check_names(r));
     return read_outputs(r, p + 16);
 }

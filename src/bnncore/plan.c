@@ -24,7 +24,8 @@ static bnn_status choose_isa(const bnn_plan_options *options, bnn_isa *isa, bnn_
     if (named < 0)
         return bnn_fail(error, BNN_E_ISA, "isa: got \"%.32s\", which is none of ref, avx2, avx512, neon", options->isa);
     if (!bnn_isa_supported((bnn_isa)named))
-        return bnn_fail(error, BNN_E_ISA, "isa: this CPU, or this build, cannot run %s; the best it has is %s", options->isa, bnn_isa_name(*isa));
+        return bnn_fail(error, BNN_E_ISA, "isa: this CPU, or this build, cannot run %s; the best it has is %s",
+                        options->isa, bnn_isa_name(*isa));
     *isa = (bnn_isa)named;
     return BNN_OK;
 }
@@ -72,10 +73,13 @@ static void find_lifetimes(const bnn_plan *plan, uint32_t *root, bnn_lifetime *l
 
 static bnn_status place_values(bnn_plan *plan, uint32_t *root, bnn_lifetime *lives, uint32_t *order, uint64_t *alive) {
     const bnn_model *m = plan->model;
-    /* what the caller gives and takes lies in the caller's memory; a value that leaves the network cannot share its input's */
-    for (uint32_t v = 0; v < m->value_count; v++) plan->places[v] = (bnn_place){BNN_AT_ARENA, 0, bnn_spec_bytes(&m->values[v])};
+    /* what the caller gives and takes lies in the caller's memory; a value that leaves the network cannot share its
+     * input's */
+    for (uint32_t v = 0; v < m->value_count; v++)
+        plan->places[v] = (bnn_place){BNN_AT_ARENA, 0, bnn_spec_bytes(&m->values[v])};
     for (uint32_t i = 0; i < m->input_count; i++) plan->places[i].where = BNN_AT_INPUT, plan->places[i].at = i;
-    for (uint32_t i = 0; i < m->output_count; i++) plan->places[m->outputs[i]].where = BNN_AT_OUTPUT, plan->places[m->outputs[i]].at = i;
+    for (uint32_t i = 0; i < m->output_count; i++)
+        plan->places[m->outputs[i]].where = BNN_AT_OUTPUT, plan->places[m->outputs[i]].at = i;
     for (uint32_t i = 0; i < plan->step_count; i++)
         if (plan->places[plan->steps[i].node->outputs[0]].where == BNN_AT_OUTPUT) plan->steps[i].alias = 0;
     find_lifetimes(plan, root, lives);
@@ -106,9 +110,11 @@ static bnn_status lay_arena(bnn_plan *plan, bnn_error *error) {
     if (status != BNN_OK) return status;
     uint64_t fit = plan->arena_bytes ? CHUNK_BYTES / plan->arena_bytes : MAX_CHUNK;
     plan->chunk = fit < 1 ? 1 : fit > MAX_CHUNK ? MAX_CHUNK : (uint32_t)fit;
-    uint64_t session = bnn_size_add(bnn_size_mul(plan->arena_bytes, plan->chunk), bnn_size_mul(plan->scratch_bytes, plan->threads));
+    uint64_t session =
+        bnn_size_add(bnn_size_mul(plan->arena_bytes, plan->chunk), bnn_size_mul(plan->scratch_bytes, plan->threads));
     if (session > plan->max_bytes)
-        return bnn_fail(error, BNN_E_LIMIT, "a session needs %llu bytes for values and working memory, the limit is %llu",
+        return bnn_fail(error, BNN_E_LIMIT,
+                        "a session needs %llu bytes for values and working memory, the limit is %llu",
                         (unsigned long long)session, (unsigned long long)plan->max_bytes);
     return BNN_OK;
 }
@@ -123,7 +129,8 @@ bnn_status bnn_plan_build(const bnn_model *model, const bnn_plan_options *option
     if (options->threads > MAX_THREADS)
         return bnn_fail(error, BNN_E_ARGUMENT, "threads: got %u, at most %d", (unsigned)options->threads, MAX_THREADS);
     if (model->node_count > MAX_STEPS)
-        return bnn_fail(error, BNN_E_LIMIT, "the network has %u layers, at most %d", (unsigned)model->node_count, MAX_STEPS);
+        return bnn_fail(error, BNN_E_LIMIT, "the network has %u layers, at most %d", (unsigned)model->node_count,
+                        MAX_STEPS);
     bnn_plan *plan = calloc(1, sizeof *plan);
     if (!plan) return bnn_fail(error, BNN_E_MEMORY, "no memory for the plan");
     plan->model = model;
@@ -158,16 +165,25 @@ void bnn_plan_free(bnn_plan *plan) {
 }
 
 void bnn_plan_get_info(const bnn_plan *plan, bnn_plan_info *info) {
-    *info = (bnn_plan_info){.isa = bnn_isa_name(plan->isa), .threads = plan->threads, .steps = plan->step_count,
-                            .chunk = plan->chunk, .arena_bytes = plan->arena_bytes, .arena_bound = plan->arena_bound,
-                            .scratch_bytes = plan->scratch_bytes, .weight_bytes = plan->weight_bytes};
+    *info = (bnn_plan_info){.isa = bnn_isa_name(plan->isa),
+                            .threads = plan->threads,
+                            .steps = plan->step_count,
+                            .chunk = plan->chunk,
+                            .arena_bytes = plan->arena_bytes,
+                            .arena_bound = plan->arena_bound,
+                            .scratch_bytes = plan->scratch_bytes,
+                            .weight_bytes = plan->weight_bytes};
 }
 
 bnn_status bnn_plan_step(const bnn_plan *plan, uint32_t i, bnn_step_info *info) {
     if (i >= plan->step_count) return BNN_E_ARGUMENT;
     const bnn_step *step = &plan->steps[i];
-    *info = (bnn_step_info){.name = step->node->name, .op = step->node->op->name, .family = step->family,
-                            .isa = step->family[0] ? bnn_isa_name(step->isa) : "", .macs = step->macs,
-                            .binary_macs = step->binary_macs, .weight_bytes = step->weight_bytes};
+    *info = (bnn_step_info){.name = step->node->name,
+                            .op = step->node->op->name,
+                            .family = step->family,
+                            .isa = step->family[0] ? bnn_isa_name(step->isa) : "",
+                            .macs = step->macs,
+                            .binary_macs = step->binary_macs,
+                            .weight_bytes = step->weight_bytes};
     return BNN_OK;
 }

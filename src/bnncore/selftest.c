@@ -81,10 +81,12 @@ typedef struct image {
 static int draw_shape(test *t, uint32_t round, bnn_bgemm_shape *s, image *im) {
     static const uint32_t fixed[][8] = {
         /* channels, outputs, kernel_h, kernel_w, stride, dilation, rows, cols */
-        {1, 1, 1, 1, 1, 1, 1, 1},     {64, 64, 3, 3, 1, 1, 2, 2},   {63, 65, 3, 3, 1, 1, 3, 3},  {65, 63, 1, 1, 1, 1, 1, 5},
-        {4, 32, 3, 3, 2, 1, 2, 3},    {3, 33, 5, 5, 1, 1, 2, 7},    {256, 130, 1, 1, 1, 1, 1, 9}, {512, 64, 3, 3, 1, 1, 2, 3},
-        {4095, 70, 2, 2, 1, 1, 1, 2}, {16383, 3, 1, 1, 1, 1, 1, 3}, {129, 96, 3, 3, 1, 2, 2, 2},  {32, 128, 3, 3, 2, 1, 3, 4},
-        {1, 64, 7, 7, 2, 1, 2, 3},    {200, 200, 1, 3, 1, 1, 2, 4}, {64, 1, 3, 1, 1, 3, 3, 1},    {320, 64, 5, 5, 1, 1, 1, 6},
+        {1, 1, 1, 1, 1, 1, 1, 1},     {64, 64, 3, 3, 1, 1, 2, 2},   {63, 65, 3, 3, 1, 1, 3, 3},
+        {65, 63, 1, 1, 1, 1, 1, 5},   {4, 32, 3, 3, 2, 1, 2, 3},    {3, 33, 5, 5, 1, 1, 2, 7},
+        {256, 130, 1, 1, 1, 1, 1, 9}, {512, 64, 3, 3, 1, 1, 2, 3},  {4095, 70, 2, 2, 1, 1, 1, 2},
+        {16383, 3, 1, 1, 1, 1, 1, 3}, {129, 96, 3, 3, 1, 2, 2, 2},  {32, 128, 3, 3, 2, 1, 3, 4},
+        {1, 64, 7, 7, 2, 1, 2, 3},    {200, 200, 1, 3, 1, 1, 2, 4}, {64, 1, 3, 1, 1, 3, 3, 1},
+        {320, 64, 5, 5, 1, 1, 1, 6},
     };
     uint32_t v[8];
     if (round < sizeof fixed / sizeof *fixed) {
@@ -95,8 +97,14 @@ static int draw_shape(test *t, uint32_t round, bnn_bgemm_shape *s, image *im) {
         v[6] = between(t, 1, 3), v[7] = between(t, 1, 9);
     }
     *s = (bnn_bgemm_shape){v[0], v[2] * v[3], v[1]};
-    *im = (image){(v[6] - 1) * v[4] + (v[2] - 1) * v[5] + 1, (v[7] - 1) * v[4] + (v[3] - 1) * v[5] + 1,
-                  v[2], v[3], v[4], v[5], v[6], v[7]};
+    *im = (image){(v[6] - 1) * v[4] + (v[2] - 1) * v[5] + 1,
+                  (v[7] - 1) * v[4] + (v[3] - 1) * v[5] + 1,
+                  v[2],
+                  v[3],
+                  v[4],
+                  v[5],
+                  v[6],
+                  v[7]};
     size_t words = bnn_words(s->channels);
     return s->channels * s->taps <= BNN_BGEMM_MAX_K && words * 8 * s->taps * s->outputs <= REGION / 2 &&
            words * 8 * im->height * im->width <= REGION / 2;
@@ -118,12 +126,20 @@ static void run_bgemm(test *t, const bnn_bgemm_kernel *k, const bnn_bgemm_shape 
     uint32_t runs = im->dilation == 1 ? 1 : im->kernel_w;
     for (uint32_t i = 0; i < im->kernel_h * runs; i++)
         segment[i] = (i / runs * im->dilation * per_row + i % runs * im->dilation) * cell;
-    bnn_bgemm_run r = {.shape = s, .weights = packed, .cells = k->cells_fill ? (const void *)cells : pixels,
+    bnn_bgemm_run r = {.shape = s,
+                       .weights = packed,
+                       .cells = k->cells_fill ? (const void *)cells : pixels,
                        .row_bytes = im->stride * per_row * cell,
                        .tile_bytes = im->stride * k->pixels_per_cell / step * cell,
-                       .rows = im->rows, .cols = im->cols, .segment = segment, .segments = im->kernel_h * runs,
-                       .segment_taps = im->kernel_w / runs, .n_begin = 0, .n_end = s->outputs,
-                       .scratch = t->region[7], .out = out};
+                       .rows = im->rows,
+                       .cols = im->cols,
+                       .segment = segment,
+                       .segments = im->kernel_h * runs,
+                       .segment_taps = im->kernel_w / runs,
+                       .n_begin = 0,
+                       .n_end = s->outputs,
+                       .scratch = t->region[7],
+                       .out = out};
     if (s->outputs > BNN_BLOCK) { /* in two calls, as threads do it */
         r.n_end = BNN_BLOCK;
         k->run(&r);
@@ -170,9 +186,17 @@ static void case_bgemm(test *t, uint32_t round) {
         size_t stride = kind == BNN_OUT_BITS ? blocks : kind == BNN_OUT_FLOAT ? s.outputs : padded;
         size_t bytes = im.rows * im.cols * stride * (kind == BNN_OUT_BITS ? 8 : 4);
         if (bytes + 2 * GUARD > REGION) continue;
-        bnn_out out = {.kind = (bnn_out_kind)kind, .level = level, .row_class = row_class, .col_class = col_class,
-                       .flip = flip, .scale = scale, .bias = bias, .shift = (uint32_t)kind, .data = expected,
-                       .row_stride = stride * im.cols, .stride = stride};
+        bnn_out out = {.kind = (bnn_out_kind)kind,
+                       .level = level,
+                       .row_class = row_class,
+                       .col_class = col_class,
+                       .flip = flip,
+                       .scale = scale,
+                       .bias = bias,
+                       .shift = (uint32_t)kind,
+                       .data = expected,
+                       .row_stride = stride * im.cols,
+                       .stride = stride};
         if (kind == BNN_OUT_COUNTS) memset(expected, 0, bytes), memset(got, 0, bytes);
         run_bgemm(t, &bnn_bgemm_ref, &s, &im, weights, pixels, out);
         out.data = got;
@@ -181,8 +205,8 @@ static void case_bgemm(test *t, uint32_t round) {
             for (size_t i = 0; i < (size_t)im.rows * im.cols; i++)
                 memset(got + (i * padded + s.outputs) * 4, 0, (padded - s.outputs) * 4);
         static const char *const name[] = {"bgemm bits", "bgemm float", "bgemm counts"};
-        const uint32_t sizes[] = {im.rows, im.cols, s.outputs, s.channels, im.kernel_h, im.kernel_w, im.stride,
-                                  im.dilation};
+        const uint32_t sizes[] = {im.rows,     im.cols,     s.outputs, s.channels,
+                                  im.kernel_h, im.kernel_w, im.stride, im.dilation};
         judge(t, t->region[0], t->region[1], bytes, name[kind], sizes, 8);
     }
 }
@@ -229,7 +253,8 @@ static void case_pack(test *t, uint32_t round) {
 
     uint8_t *b = t->region[2], *blow = t->region[3], *bhigh = blow + channels;
     for (size_t i = 0; i < n; i++) b[i] = (uint8_t)draw(t);
-    for (size_t c = 0; c < channels; c++) blow[c] = (uint8_t)(below(t, 5) * 63), bhigh[c] = (uint8_t)(255 - below(t, 5) * 63);
+    for (size_t c = 0; c < channels; c++)
+        blow[c] = (uint8_t)(below(t, 5) * 63), bhigh[c] = (uint8_t)(255 - below(t, 5) * 63);
     blank(t, &expected, &got);
     bnn_pack_ref.u8(b, pixels, channels, blow, bhigh, (uint64_t *)(void *)expected);
     k->u8(b, pixels, channels, blow, bhigh, (uint64_t *)(void *)got);

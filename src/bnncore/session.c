@@ -87,7 +87,9 @@ static void walk(void *argument, uint32_t thread) {
         int together = shared(c, i);
         uint64_t start = c->step_ns && thread == 0 ? now_ns() : 0;
         if (!step->alias && (together || thread == 0)) {
-            bnn_job job = {.batch = c->batch, .thread = together ? thread : 0, .threads = together ? c->threads : 1,
+            bnn_job job = {.batch = c->batch,
+                           .thread = together ? thread : 0,
+                           .threads = together ? c->threads : 1,
                            .scratch = c->session->scratch + bnn_size_align(plan->scratch_bytes) * thread};
             for (uint32_t k = 0; k < step->node->op->inputs; k++) job.in[k] = locate(c, step->node->inputs[k]);
             for (uint32_t k = 0; k < step->node->op->outputs; k++) job.out[k] = locate(c, step->node->outputs[k]);
@@ -103,7 +105,11 @@ void bnn_session_run(bnn_session *s, size_t batch, const void *const *inputs, vo
     if (step_ns)
         for (uint32_t i = 0; i < plan->step_count; i++) step_ns[i] = 0;
     for (size_t first = 0; first < batch; first += plan->chunk) {
-        chunk c = {.session = s, .inputs = inputs, .outputs = outputs, .first = first, .step_ns = step_ns,
+        chunk c = {.session = s,
+                   .inputs = inputs,
+                   .outputs = outputs,
+                   .first = first,
+                   .step_ns = step_ns,
                    .batch = (uint32_t)(batch - first < plan->chunk ? batch - first : plan->chunk)};
         c.threads = s->threads && s->work * c.batch >= worth_waking ? plan->threads : 1;
         if (c.threads > 1)

@@ -1,5 +1,5 @@
-/* A run wakes the threads once; between the steps of a run they wait by spinning, since steps last microseconds. A thread
- * that has spun for long gives its core away, so that more threads than cores still get on. */
+/* A run wakes the threads once; between the steps of a run they wait by spinning, since steps last microseconds. A
+ * thread that has spun for long gives its core away, so that more threads than cores still get on. */
 #include "threads.h"
 
 #include <stdatomic.h>
@@ -11,16 +11,16 @@
 typedef HANDLE thread_handle;
 typedef SRWLOCK lock_type;
 typedef CONDITION_VARIABLE signal_type;
-#define lock_init(l) InitializeSRWLock(l)
-#define lock_take(l) AcquireSRWLockExclusive(l)
-#define lock_give(l) ReleaseSRWLockExclusive(l)
-#define signal_init(s) InitializeConditionVariable(s)
+#define lock_init(l)      InitializeSRWLock(l)
+#define lock_take(l)      AcquireSRWLockExclusive(l)
+#define lock_give(l)      ReleaseSRWLockExclusive(l)
+#define signal_init(s)    InitializeConditionVariable(s)
 #define signal_wait(s, l) SleepConditionVariableSRW(s, l, INFINITE, 0)
-#define signal_all(s) WakeAllConditionVariable(s)
-#define lock_end(l) (void)(l)
-#define signal_end(s) (void)(s)
-#define give_way() SwitchToThread()
-#define THREAD_MAIN static DWORD WINAPI
+#define signal_all(s)     WakeAllConditionVariable(s)
+#define lock_end(l)       (void)(l)
+#define signal_end(s)     (void)(s)
+#define give_way()        SwitchToThread()
+#define THREAD_MAIN       static DWORD WINAPI
 static int thread_start(thread_handle *t, DWORD(WINAPI *body)(LPVOID), void *argument) {
     *t = CreateThread(NULL, 0, body, argument, 0, NULL);
     return *t ? 0 : -1;
@@ -35,17 +35,19 @@ static void thread_join(thread_handle t) {
 typedef pthread_t thread_handle;
 typedef pthread_mutex_t lock_type;
 typedef pthread_cond_t signal_type;
-#define lock_init(l) pthread_mutex_init(l, NULL)
-#define lock_take(l) pthread_mutex_lock(l)
-#define lock_give(l) pthread_mutex_unlock(l)
-#define signal_init(s) pthread_cond_init(s, NULL)
+#define lock_init(l)      pthread_mutex_init(l, NULL)
+#define lock_take(l)      pthread_mutex_lock(l)
+#define lock_give(l)      pthread_mutex_unlock(l)
+#define signal_init(s)    pthread_cond_init(s, NULL)
 #define signal_wait(s, l) pthread_cond_wait(s, l)
-#define signal_all(s) pthread_cond_broadcast(s)
-#define lock_end(l) pthread_mutex_destroy(l)
-#define signal_end(s) pthread_cond_destroy(s)
-#define give_way() sched_yield()
-#define THREAD_MAIN static void *
-static int thread_start(thread_handle *t, void *(*body)(void *), void *argument) { return pthread_create(t, NULL, body, argument); }
+#define signal_all(s)     pthread_cond_broadcast(s)
+#define lock_end(l)       pthread_mutex_destroy(l)
+#define signal_end(s)     pthread_cond_destroy(s)
+#define give_way()        sched_yield()
+#define THREAD_MAIN       static void *
+static int thread_start(thread_handle *t, void *(*body)(void *), void *argument) {
+    return pthread_create(t, NULL, body, argument);
+}
 static void thread_join(thread_handle t) { pthread_join(t, NULL); }
 #endif
 

@@ -44,9 +44,11 @@ static void run(const bnn_step *step, const bnn_job *job) {
     if (begin == end) return;
     uint64_t *out = (uint64_t *)job->out[0] + begin * words;
     if (step->in[0]->dtype == BNN_UINT8)
-        st->pack->u8((const uint8_t *)job->in[0] + begin * st->channels, end - begin, st->channels, st->low8, st->high8, out);
+        st->pack->u8((const uint8_t *)job->in[0] + begin * st->channels, end - begin, st->channels, st->low8, st->high8,
+                     out);
     else
-        st->pack->f32((const float *)job->in[0] + begin * st->channels, end - begin, st->channels, st->low, st->high, out);
+        st->pack->f32((const float *)job->in[0] + begin * st->channels, end - begin, st->channels, st->low, st->high,
+                      out);
 }
 
 static bnn_status prepare(bnn_prepare *p) {

@@ -1,9 +1,9 @@
 /* Exact integer sums: binary weights on bits, or on uint8 taken apart into eight planes of bits.
  *
- * The direct road hands the image to the bgemm kernel as cells, so that nothing is gathered, and for bits the outputs are
- * formed in the kernel's own pass. It works in bands of output rows whose cells stay in cache. A dense layer on one sample
- * goes through bgemv instead, which reads the file's packed weights once. Grouped layers and very long sums take the
- * gathered road (gathered.c).
+ * The direct road hands the image to the bgemm kernel as cells, so that nothing is gathered, and for bits the outputs
+ * are formed in the kernel's own pass. It works in bands of output rows whose cells stay in cache. A dense layer on one
+ * sample goes through bgemv instead, which reads the file's packed weights once. Grouped layers and very long sums take
+ * the gathered road (gathered.c).
  */
 #include "binary_sum.h"
 #include "../error.h"
@@ -26,13 +26,13 @@ typedef struct state {
     uint16_t *no_class; /* zeros, for flat images */
     size_t *segment;
     uint32_t segments, segment_taps;
-    int flat;            /* 1x1 windows: the batch is one row of pixels */
-    int shared;          /* a cell serves several taps, so there is one for every column */
-    uint32_t planes;     /* 1 for bits, 8 for uint8 */
-    uint32_t pitch;      /* pixels in a row that windows are read from */
-    int copied;          /* such rows are made in scratch: padded, or planes */
-    uint32_t band;       /* output rows (pixels of a flat image) in one go */
-    size_t words, cell;  /* of a pixel, of a cell in bytes */
+    int flat;                                         /* 1x1 windows: the batch is one row of pixels */
+    int shared;                                       /* a cell serves several taps, so there is one for every column */
+    uint32_t planes;                                  /* 1 for bits, 8 for uint8 */
+    uint32_t pitch;                                   /* pixels in a row that windows are read from */
+    int copied;                                       /* such rows are made in scratch: padded, or planes */
+    uint32_t band;                                    /* output rows (pixels of a flat image) in one go */
+    size_t words, cell;                               /* of a pixel, of a cell in bytes */
     uint64_t rows_at, cells_at, kernel_at, counts_at; /* in scratch */
 } state;
 
@@ -62,7 +62,8 @@ static void lay_geometry(state *st) {
 
 static void lay_band(state *st) {
     const bnn_window *w = &st->sum.window;
-    uint64_t row_bytes = bnn_size_mul(cells_in_row(st, st->pitch, w->out_w), st->cell), limit = BAND_BYTES, rows = w->out_h;
+    uint64_t row_bytes = bnn_size_mul(cells_in_row(st, st->pitch, w->out_w), st->cell), limit = BAND_BYTES,
+             rows = w->out_h;
     uint64_t per_out = bnn_size_mul(row_bytes, w->stride_h);
     if (st->flat) {
         row_bytes = per_out = (st->cell + st->gemm->pixels_per_cell - 1) / st->gemm->pixels_per_cell;
@@ -86,9 +87,11 @@ static uint64_t lay_scratch(state *st) {
     st->rows_at = scratch.used;
     if (st->copied) bnn_carve(&scratch, bnn_size_mul(pixels, st->words * BNN_WORD_BYTES * st->planes));
     st->cells_at = scratch.used;
-    if (st->gemm->cells_fill) bnn_carve(&scratch, bnn_size_mul(rows * cells_in_row(st, (uint32_t)pitch, cols), st->cell));
+    if (st->gemm->cells_fill)
+        bnn_carve(&scratch, bnn_size_mul(rows * cells_in_row(st, (uint32_t)pitch, cols), st->cell));
     st->kernel_at = scratch.used;
-    if (st->gemm->scratch_bytes) bnn_carve(&scratch, st->gemm->scratch_bytes(&st->shape, st->flat ? 1 : st->band, cols));
+    if (st->gemm->scratch_bytes)
+        bnn_carve(&scratch, st->gemm->scratch_bytes(&st->shape, st->flat ? 1 : st->band, cols));
     st->counts_at = scratch.used;
     uint64_t counted = st->planes > 1 ? (st->flat ? st->band : (uint64_t)st->band * w->out_w) : st->gemv ? 1 : 0;
     bnn_carve(&scratch, bnn_size_mul(counted, (uint64_t)st->tables.padded * 4));
@@ -103,7 +106,8 @@ static void fill_segments(state *st) {
         st->segment[i] = i / runs * w->dilation_h * row + i % runs * w->dilation_w * st->cell;
 }
 
-/* bgemm's levels: bits compare acc = base - 2 * pop with a threshold, so pop <= (base - threshold) / 2; floats need base. */
+/* bgemm's levels: bits compare acc = base - 2 * pop with a threshold, so pop <= (base - threshold) / 2; floats need
+ * base. */
 static void fill_levels(state *st) {
     const bnn_tables *t = &st->tables;
     size_t rows = (size_t)t->rows.count * t->cols.count;
@@ -216,18 +220,34 @@ static void run_strip(const state *st, const strip *s, unsigned char *scratch) {
     int32_t *counts = (int32_t *)(void *)(scratch + st->counts_at);
     size_t per_row = cells_in_row(st, s->pitch, s->cols), pixels = (size_t)s->rows * s->cols;
     uint32_t step = st->shared || !k->cells_fill ? 1 : w->stride_w * k->pixels_per_cell;
-    bnn_bgemm_run r = {.shape = &st->shape, .weights = st->packed, .rows = s->rows, .cols = s->cols,
+    bnn_bgemm_run r = {.shape = &st->shape,
+                       .weights = st->packed,
+                       .rows = s->rows,
+                       .cols = s->cols,
                        .row_bytes = w->stride_h * per_row * st->cell,
                        .tile_bytes = (size_t)w->stride_w * k->pixels_per_cell / step * st->cell,
-                       .segment = st->segment, .segments = st->segments, .segment_taps = st->segment_taps,
-                       .n_begin = s->n_begin, .n_end = s->n_end, .scratch = scratch + st->kernel_at,
-                       .out = {.kind = st->sum.to_bits ? BNN_OUT_BITS : BNN_OUT_FLOAT, .level = st->level,
-                               .row_class = s->row_class, .col_class = s->col_class, .flip = st->tables.flip,
-                               .scale = st->tables.scale, .bias = st->tables.bias, .data = s->out,
-                               .row_stride = out_elements(st) * s->cols, .stride = out_elements(st)}};
+                       .segment = st->segment,
+                       .segments = st->segments,
+                       .segment_taps = st->segment_taps,
+                       .n_begin = s->n_begin,
+                       .n_end = s->n_end,
+                       .scratch = scratch + st->kernel_at,
+                       .out = {.kind = st->sum.to_bits ? BNN_OUT_BITS : BNN_OUT_FLOAT,
+                               .level = st->level,
+                               .row_class = s->row_class,
+                               .col_class = s->col_class,
+                               .flip = st->tables.flip,
+                               .scale = st->tables.scale,
+                               .bias = st->tables.bias,
+                               .data = s->out,
+                               .row_stride = out_elements(st) * s->cols,
+                               .stride = out_elements(st)}};
     if (st->planes > 1) {
         memset(counts, 0, pixels * st->tables.padded * sizeof *counts);
-        r.out = (bnn_out){.kind = BNN_OUT_COUNTS, .data = counts, .row_stride = (size_t)st->tables.padded * s->cols, .stride = st->tables.padded};
+        r.out = (bnn_out){.kind = BNN_OUT_COUNTS,
+                          .data = counts,
+                          .row_stride = (size_t)st->tables.padded * s->cols,
+                          .stride = st->tables.padded};
     }
     for (uint32_t plane = 0; plane < st->planes; plane++) {
         const uint64_t *from = s->pixels + plane * s->plane_words;
@@ -244,19 +264,22 @@ static void run_strip(const state *st, const strip *s, unsigned char *scratch) {
     if (st->planes > 1) finish_counts(st, s, counts);
 }
 
-/* Rows first .. first+count-1 of the padded image, made in scratch: bits with their border, or eight planes with zeros. */
+/* Rows first .. first+count-1 of the padded image, made in scratch: bits with their border, or eight planes with zeros.
+ */
 static void copy_rows(const state *st, const unsigned char *image, int64_t first, uint32_t count, uint64_t *to) {
     const bnn_window *w = &st->sum.window;
     size_t words = st->words, row_words = st->pitch * words, plane_words = row_words * count;
     uint32_t inside = st->pitch - w->pad_left < w->in_w ? st->pitch - w->pad_left : w->in_w;
-    uint64_t pad = st->sum.pad_value == BNN_PAD_PLUS ? ~UINT64_C(0) : 0, last = pad & bnn_tail_mask(st->sum.in_channels);
+    uint64_t pad = st->sum.pad_value == BNN_PAD_PLUS ? ~UINT64_C(0) : 0,
+             last = pad & bnn_tail_mask(st->sum.in_channels);
     if (w->pad_left >= st->pitch) inside = 0;
     for (uint32_t y = 0; y < count; y++, to += row_words) {
         int64_t from = first + y;
         int blank = from < 0 || from >= w->in_h;
         if (blank || inside < st->pitch)
             for (uint32_t plane = 0; plane < st->planes; plane++)
-                for (size_t i = 0; i < row_words; i++) to[plane * plane_words + i] = i % words == words - 1 ? last : pad;
+                for (size_t i = 0; i < row_words; i++)
+                    to[plane * plane_words + i] = i % words == words - 1 ? last : pad;
         if (blank) continue;
         uint64_t *at = to + (size_t)w->pad_left * words;
         size_t pixel = (size_t)from * w->in_w;
@@ -274,8 +297,14 @@ static void run_image(const state *st, const unsigned char *image, uint32_t y0, 
     for (uint32_t y = y0; y < y1; y += st->band) {
         uint32_t rows = y1 - y < st->band ? y1 - y : st->band;
         int64_t first = (int64_t)y * w->stride_h - w->pad_top;
-        strip s = {.in_rows = window_rows(w, rows), .pitch = st->pitch, .rows = rows, .cols = w->out_w,
-                   .row_class = st->tables.rows.of + y, .col_class = st->tables.cols.of, .n_begin = n0, .n_end = n1,
+        strip s = {.in_rows = window_rows(w, rows),
+                   .pitch = st->pitch,
+                   .rows = rows,
+                   .cols = w->out_w,
+                   .row_class = st->tables.rows.of + y,
+                   .col_class = st->tables.cols.of,
+                   .n_begin = n0,
+                   .n_end = n1,
                    .out = out + y * row_bytes};
         s.plane_words = (size_t)s.in_rows * st->pitch * st->words;
         if (st->copied) {
@@ -294,8 +323,15 @@ static void run_flat(const state *st, const unsigned char *in, size_t begin, siz
     size_t out_bytes = out_elements(st) * (st->sum.to_bits ? 8 : 4), channels = st->sum.in_channels;
     for (size_t at = begin; at < end; at += st->band) {
         uint32_t pixels = (uint32_t)(end - at < st->band ? end - at : st->band);
-        strip s = {.in_rows = 1, .pitch = pixels, .rows = 1, .cols = pixels, .row_class = st->no_class,
-                   .col_class = st->no_class, .n_begin = n0, .n_end = n1, .out = out + at * out_bytes,
+        strip s = {.in_rows = 1,
+                   .pitch = pixels,
+                   .rows = 1,
+                   .cols = pixels,
+                   .row_class = st->no_class,
+                   .col_class = st->no_class,
+                   .n_begin = n0,
+                   .n_end = n1,
+                   .out = out + at * out_bytes,
                    .plane_words = pixels * st->words};
         if (st->planes > 1) {
             uint64_t *planes = (uint64_t *)(void *)(scratch + st->rows_at);
@@ -315,7 +351,8 @@ static void run_vector(const state *st, const bnn_job *job) {
     uint32_t *pop = (uint32_t *)(void *)(job->scratch + st->counts_at);
     st->gemv->run(job->in[0], (const uint64_t *)st->sum.weight->data + begin * st->words, st->words, end - begin, pop);
     if (st->sum.to_bits) memset((uint64_t *)job->out[0] + begin / 64, 0, bnn_words(end - begin) * BNN_WORD_BYTES);
-    bnn_tables_finish(&st->tables, &st->sum, (const int32_t *)pop, 0, (uint32_t)begin, (uint32_t)(end - begin), job->out[0]);
+    bnn_tables_finish(&st->tables, &st->sum, (const int32_t *)pop, 0, (uint32_t)begin, (uint32_t)(end - begin),
+                      job->out[0]);
 }
 
 /* Threads share rows of all images, or blocks of outputs where there are few rows and many outputs. */
@@ -343,7 +380,8 @@ static void run(const bnn_step *step, const bnn_job *job) {
     }
     size_t in_bytes = (size_t)bnn_spec_bytes(step->in[0]), out_bytes = (size_t)bnn_spec_bytes(step->out[0]);
     for (size_t image = begin / w->out_h; image * w->out_h < end; image++) {
-        size_t first = image * w->out_h, y0 = begin > first ? begin - first : 0, y1 = end - first < w->out_h ? end - first : w->out_h;
+        size_t first = image * w->out_h, y0 = begin > first ? begin - first : 0,
+               y1 = end - first < w->out_h ? end - first : w->out_h;
         run_image(st, (const unsigned char *)job->in[0] + image * in_bytes, (uint32_t)y0, (uint32_t)y1, (uint32_t)n0,
                   (uint32_t)n1, (unsigned char *)job->out[0] + image * out_bytes, job->scratch);
     }

@@ -4,8 +4,8 @@
 
 #include "sum.h"
 
-/* The border classes of one axis: outputs whose windows have the same taps on the padding. As an output moves along, the
- * first tap inside and the last one never rise, so equal ones are neighbours. */
+/* The border classes of one axis: outputs whose windows have the same taps on the padding. As an output moves along,
+ * the first tap inside and the last one never rise, so equal ones are neighbours. */
 typedef struct bnn_classes {
     uint32_t count;
     uint16_t *of; /* [outputs along the axis] */
@@ -18,8 +18,8 @@ typedef struct bnn_tables {
     bnn_classes rows, cols;
     int32_t *base; /* [classes][padded] */
     int32_t factor;
-    int32_t *threshold; /* [padded]: bit = (acc >= threshold) XOR flip */
-    uint64_t *flip;     /* [padded / 64] */
+    int32_t *threshold;  /* [padded]: bit = (acc >= threshold) XOR flip */
+    uint64_t *flip;      /* [padded / 64] */
     float *scale, *bias; /* [padded] */
 } bnn_tables;
 
@@ -35,14 +35,16 @@ void bnn_tables_lay(bnn_tables *tables, const bnn_sum *sum, bnn_carver *carver);
 /* -1 where there was no memory to work in. */
 int bnn_tables_fill(bnn_tables *tables, const bnn_sum *sum);
 
-/* Outputs first .. first+n-1 of one pixel from their counts; bits are set in words that hold zeros. `data` is the pixel. */
-void bnn_tables_finish(const bnn_tables *tables, const bnn_sum *sum, const int32_t *count, uint32_t class_, uint32_t first,
-                       uint32_t n, void *data);
+/* Outputs first .. first+n-1 of one pixel from their counts; bits are set in words that hold zeros. `data` is the
+ * pixel. */
+void bnn_tables_finish(const bnn_tables *tables, const bnn_sum *sum, const int32_t *count, uint32_t class_,
+                       uint32_t first, uint32_t n, void *data);
 
 /* The gathered road: any grouping, any depth; one row of tight bits for each pixel and group. */
 typedef struct bnn_gathered bnn_gathered;
 uint64_t bnn_gathered_bytes(const bnn_sum *sum, const bnn_bgemm_kernel *gemm);
-bnn_gathered *bnn_gathered_new(const bnn_sum *sum, const bnn_bgemm_kernel *gemm, const bnn_pack_kernel *pack, void *memory);
+bnn_gathered *bnn_gathered_new(const bnn_sum *sum, const bnn_bgemm_kernel *gemm, const bnn_pack_kernel *pack,
+                               void *memory);
 uint64_t bnn_gathered_scratch(const bnn_gathered *gathered);
 void bnn_gathered_run(const bnn_gathered *gathered, const bnn_sum *sum, const bnn_tables *tables, const bnn_job *job);
 

@@ -1,4 +1,5 @@
-/* An image to a vector, in (height, width, channel) order. Only bits whose channels do not fill whole words have to move. */
+/* An image to a vector, in (height, width, channel) order. Only bits whose channels do not fill whole words have to
+ * move. */
 #include "op.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* Float32 sums: a float input, or float weights. Windows are gathered into rows of floats, a block of pixels at a time, bits as
- * +1 and -1; the rows go through fgemm, and the sums, still in cache, are scaled or packed. */
+/* Float32 sums: a float input, or float weights. Windows are gathered into rows of floats, a block of pixels at a time,
+ * bits as +1 and -1; the rows go through fgemm, and the sums, still in cache, are scaled or packed. */
 #include "sum.h"
 #include "binary_sum.h"
 #include "binarize.h"
@@ -15,8 +15,8 @@ typedef struct state {
     bnn_sum sum;
     const bnn_fgemm_kernel *gemm;
     const bnn_pack_kernel *pack;
-    size_t depth;        /* of one group's row */
-    float *packed;       /* [groups], each packed_floats apart */
+    size_t depth;  /* of one group's row */
+    float *packed; /* [groups], each packed_floats apart */
     size_t packed_floats;
     float *scale, *bias; /* NULL where absent */
     float *low, *high;   /* the range that becomes +1, for bits */
@@ -35,7 +35,8 @@ static void pack_group(state *st, uint32_t group, float *rows) {
     if (s->weight->spec.dtype == BNN_BITS) {
         size_t words = bnn_words(s->group_channels), first = (size_t)group * s->group_outputs * taps;
         for (size_t i = 0; i < (size_t)s->group_outputs * taps; i++)
-            expand_bits((const uint64_t *)s->weight->data + (first + i) * words, 0, s->group_channels, rows + i * s->group_channels);
+            expand_bits((const uint64_t *)s->weight->data + (first + i) * words, 0, s->group_channels,
+                        rows + i * s->group_channels);
         from = rows;
     }
     st->gemm->weights_pack(from, st->depth, s->group_outputs, st->packed + group * st->packed_floats);
@@ -52,7 +53,8 @@ static void lay(state *st, bnn_carver *carver) {
 
 bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     bnn_step *step = p->step;
-    state st = {.sum = bnn_sum_of(step->node, step->in[0]), .gemm = bnn_fgemm_find(p->isa), .pack = bnn_pack_find(p->isa)};
+    state st = {
+        .sum = bnn_sum_of(step->node, step->in[0]), .gemm = bnn_fgemm_find(p->isa), .pack = bnn_pack_find(p->isa)};
     const bnn_sum *s = &st.sum;
     const bnn_window *w = &s->window;
     st.depth = (size_t)w->kernel_h * w->kernel_w * s->group_channels;
@@ -69,7 +71,8 @@ bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
 
     int expand = s->weight->spec.dtype == BNN_BITS;
     float *rows = expand ? bnn_memory_new((uint64_t)st.depth * s->group_outputs * sizeof *rows) : NULL;
-    if (expand && !rows) return bnn_fail(p->error, BNN_E_MEMORY, "layer \"%.48s\": no memory to prepare it", step->node->name);
+    if (expand && !rows)
+        return bnn_fail(p->error, BNN_E_MEMORY, "layer \"%.48s\": no memory to prepare it", step->node->name);
     for (uint32_t group = 0; group < s->groups; group++) pack_group(&st, group, rows);
     bnn_memory_free(rows);
     if (s->scale) st.scale = (float *)(uintptr_t)s->scale->data;
@@ -132,7 +135,8 @@ static void run(const bnn_step *step, const bnn_job *job) {
     const state *st = step->state;
     const bnn_sum *s = &st->sum;
     size_t image_pixels = (size_t)s->window.out_h * s->window.out_w, begin, end;
-    size_t in_bytes = (size_t)bnn_spec_bytes(step->in[0]), out_pixel = s->to_bits ? bnn_words(s->outputs) * BNN_WORD_BYTES : s->outputs * sizeof(float);
+    size_t in_bytes = (size_t)bnn_spec_bytes(step->in[0]),
+           out_pixel = s->to_bits ? bnn_words(s->outputs) * BNN_WORD_BYTES : s->outputs * sizeof(float);
     float *rows = (float *)(void *)job->scratch;
     bnn_share(job, image_pixels * job->batch, 1, &begin, &end);
     for (size_t at = begin; at < end; at += PIXELS) {
@@ -145,7 +149,8 @@ static void run(const bnn_step *step, const bnn_job *job) {
                 for (size_t p = 0; p < pixels; p++) {
                     size_t pixel = (at + p) % image_pixels;
                     const unsigned char *image = (const unsigned char *)job->in[0] + (at + p) / image_pixels * in_bytes;
-                    gather_row(s, image, (uint32_t)(pixel / s->window.out_w), (uint32_t)(pixel % s->window.out_w), group, rows + p * st->depth);
+                    gather_row(s, image, (uint32_t)(pixel / s->window.out_w), (uint32_t)(pixel % s->window.out_w),
+                               group, rows + p * st->depth);
                 }
             st->gemm->run(x, st->depth, pixels, st->packed + group * st->packed_floats, st->depth, s->group_outputs,
                           sums + (size_t)group * s->group_outputs, s->outputs);

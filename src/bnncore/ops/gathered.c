@@ -1,5 +1,6 @@
-/* Exact integer sums for any grouping and any depth: each pixel's bits of one group are gathered into one tight row, rows
- * are cut into chunks that a bgemm kernel may sum, and the counts of all chunks and planes add up before the output. */
+/* Exact integer sums for any grouping and any depth: each pixel's bits of one group are gathered into one tight row,
+ * rows are cut into chunks that a bgemm kernel may sum, and the counts of all chunks and planes add up before the
+ * output. */
 #include "binary_sum.h"
 #include "../memory.h"
 
@@ -17,7 +18,9 @@ struct bnn_gathered {
     uint64_t tight_at, rows_at, cells_at, kernel_at, counts_at, scratch_bytes;
 };
 
-static uint64_t depth(const bnn_sum *s) { return (uint64_t)s->window.kernel_h * s->window.kernel_w * s->group_channels; }
+static uint64_t depth(const bnn_sum *s) {
+    return (uint64_t)s->window.kernel_h * s->window.kernel_w * s->group_channels;
+}
 
 static bnn_bgemm_shape chunk_shape(const bnn_sum *s, uint32_t chunk) {
     uint64_t left = depth(s) - (uint64_t)chunk * CHUNK_WORDS * BNN_WORD_BITS, most = CHUNK_WORDS * BNN_WORD_BITS;
@@ -69,17 +72,23 @@ static void pack_group(bnn_gathered *g, const bnn_sum *s, uint32_t group, uint64
         bnn_bgemm_shape shape = chunk_shape(s, c);
         size_t chunk_words = bnn_words(shape.channels);
         for (size_t n = 0; n < outputs; n++)
-            memcpy(rows + n * chunk_words, tight + n * g->row_words + (size_t)c * CHUNK_WORDS, chunk_words * BNN_WORD_BYTES);
+            memcpy(rows + n * chunk_words, tight + n * g->row_words + (size_t)c * CHUNK_WORDS,
+                   chunk_words * BNN_WORD_BYTES);
         g->gemm->weights_pack(&shape, rows, g->packed + ((size_t)group * g->chunks + c) * g->packed_bytes);
     }
 }
 
-bnn_gathered *bnn_gathered_new(const bnn_sum *s, const bnn_bgemm_kernel *gemm, const bnn_pack_kernel *pack, void *memory) {
+bnn_gathered *bnn_gathered_new(const bnn_sum *s, const bnn_bgemm_kernel *gemm, const bnn_pack_kernel *pack,
+                               void *memory) {
     bnn_carver carver = {.memory = memory};
     bnn_gathered *g = bnn_carve(&carver, sizeof *g);
-    *g = (bnn_gathered){.gemm = gemm, .pack = pack, .planes = s->in == BNN_UINT8 ? PLANES : 1, .chunks = chunk_count(s),
+    *g = (bnn_gathered){.gemm = gemm,
+                        .pack = pack,
+                        .planes = s->in == BNN_UINT8 ? PLANES : 1,
+                        .chunks = chunk_count(s),
                         .padded = (uint32_t)bnn_round_up(s->group_outputs, BNN_BLOCK),
-                        .row_words = bnn_words((size_t)depth(s)), .packed_bytes = packed_bytes(s, gemm)};
+                        .row_words = bnn_words((size_t)depth(s)),
+                        .packed_bytes = packed_bytes(s, gemm)};
     g->packed = bnn_carve(&carver, g->packed_bytes * s->groups * g->chunks);
     uint64_t *tight = bnn_carve(&carver, g->row_words * s->group_outputs * BNN_WORD_BYTES);
     uint64_t *rows = bnn_carve(&carver, g->row_words * s->group_outputs * BNN_WORD_BYTES);
@@ -104,11 +113,12 @@ bnn_gathered *bnn_gathered_new(const bnn_sum *s, const bnn_bgemm_kernel *gemm, c
 uint64_t bnn_gathered_scratch(const bnn_gathered *g) { return g->scratch_bytes; }
 
 /* One tap of one pixel into the tight rows, one row a plane. */
-static void gather_tap(const bnn_gathered *g, const bnn_sum *s, const unsigned char *image, size_t pixel, uint32_t group,
-                       size_t to, uint64_t *tight) {
+static void gather_tap(const bnn_gathered *g, const bnn_sum *s, const unsigned char *image, size_t pixel,
+                       uint32_t group, size_t to, uint64_t *tight) {
     size_t first = (size_t)group * s->group_channels;
     if (s->in == BNN_BITS) {
-        copy_bits(tight, to, (const uint64_t *)(const void *)image + pixel * bnn_words(s->in_channels), first, s->group_channels);
+        copy_bits(tight, to, (const uint64_t *)(const void *)image + pixel * bnn_words(s->in_channels), first,
+                  s->group_channels);
         return;
     }
     const uint8_t *x = image + pixel * s->in_channels + first;
@@ -134,7 +144,8 @@ static void gather_row(const bnn_gathered *g, const bnn_sum *s, const unsigned c
 }
 
 /* counts of one group for `pixels` gathered rows: [plane][chunk][pixel][chunk words] */
-static void count_group(const bnn_gathered *g, const bnn_sum *s, uint32_t group, uint32_t pixels, unsigned char *scratch) {
+static void count_group(const bnn_gathered *g, const bnn_sum *s, uint32_t group, uint32_t pixels,
+                        unsigned char *scratch) {
     static const size_t segment = 0;
     int32_t *counts = (int32_t *)(void *)(scratch + g->counts_at);
     unsigned char *cells = scratch + g->cells_at;
@@ -144,11 +155,19 @@ static void count_group(const bnn_gathered *g, const bnn_sum *s, uint32_t group,
             bnn_bgemm_shape shape = chunk_shape(s, c);
             uint32_t per_cell = g->gemm->pixels_per_cell, tiles = (pixels + per_cell - 1) / per_cell;
             size_t cell = g->gemm->cell_bytes(&shape);
-            const uint64_t *rows = (const uint64_t *)(const void *)(scratch + g->rows_at) + plane * g->row_words * PIXELS + (size_t)c * CHUNK_WORDS * PIXELS;
+            const uint64_t *rows = (const uint64_t *)(const void *)(scratch + g->rows_at) +
+                                   plane * g->row_words * PIXELS + (size_t)c * CHUNK_WORDS * PIXELS;
             if (g->gemm->cells_fill) g->gemm->cells_fill(&shape, rows, pixels, 1, per_cell, cells, tiles);
-            bnn_bgemm_run r = {.shape = &shape, .weights = g->packed + ((size_t)group * g->chunks + c) * g->packed_bytes,
-                               .cells = g->gemm->cells_fill ? (const void *)cells : rows, .tile_bytes = cell, .rows = 1,
-                               .cols = pixels, .segment = &segment, .segments = 1, .segment_taps = 1, .n_end = shape.outputs,
+            bnn_bgemm_run r = {.shape = &shape,
+                               .weights = g->packed + ((size_t)group * g->chunks + c) * g->packed_bytes,
+                               .cells = g->gemm->cells_fill ? (const void *)cells : rows,
+                               .tile_bytes = cell,
+                               .rows = 1,
+                               .cols = pixels,
+                               .segment = &segment,
+                               .segments = 1,
+                               .segment_taps = 1,
+                               .n_end = shape.outputs,
                                .scratch = scratch + g->kernel_at,
                                .out = {.kind = BNN_OUT_COUNTS, .shift = plane, .data = counts, .stride = g->padded}};
             g->gemm->run(&r);
@@ -160,7 +179,8 @@ void bnn_gathered_run(const bnn_gathered *g, const bnn_sum *s, const bnn_tables 
     size_t image_pixels = (size_t)w->out_h * w->out_w, begin, end;
     size_t in_pixel = s->in == BNN_BITS ? bnn_words(s->in_channels) * BNN_WORD_BYTES : s->in_channels;
     size_t in_bytes = in_pixel * w->in_h * w->in_w, out_bytes = s->to_bits ? t->padded / 8 : s->outputs * sizeof(float);
-    uint64_t *tight = (uint64_t *)(void *)(job->scratch + g->tight_at), *rows = (uint64_t *)(void *)(job->scratch + g->rows_at);
+    uint64_t *tight = (uint64_t *)(void *)(job->scratch + g->tight_at),
+             *rows = (uint64_t *)(void *)(job->scratch + g->rows_at);
     const int32_t *counts = (const int32_t *)(const void *)(job->scratch + g->counts_at);
     bnn_share(job, image_pixels * job->batch, 2, &begin, &end);
     if (s->to_bits) memset((unsigned char *)job->out[0] + begin * out_bytes, 0, (end - begin) * out_bytes);
@@ -182,8 +202,8 @@ void bnn_gathered_run(const bnn_gathered *g, const bnn_sum *s, const bnn_tables 
             for (uint32_t p = 0; p < pixels; p++) {
                 size_t pixel = (at + p) % image_pixels;
                 uint32_t class_ = (uint32_t)t->rows.of[pixel / w->out_w] + t->cols.of[pixel % w->out_w];
-                bnn_tables_finish(t, s, counts + (size_t)p * g->padded, class_, group * s->group_outputs, s->group_outputs,
-                                  (unsigned char *)job->out[0] + (at + p) * out_bytes);
+                bnn_tables_finish(t, s, counts + (size_t)p * g->padded, class_, group * s->group_outputs,
+                                  s->group_outputs, (unsigned char *)job->out[0] + (at + p) * out_bytes);
             }
         }
     }

@@ -1,5 +1,5 @@
-/* The mean of each channel over the image. Bits are counted eight channels at a time, in the bytes of a word, which hold
- * up to 255 pixels before they must be emptied. */
+/* The mean of each channel over the image. Bits are counted eight channels at a time, in the bytes of a word, which
+ * hold up to 255 pixels before they must be emptied. */
 #include "op.h"
 
 #include <string.h>

@@ -14,14 +14,16 @@ static bnn_status check(const bnn_check *c) {
     BNN_TRY(bnn_check_input(c, 1u << BNN_BITS | 1u << BNN_FLOAT32, 3));
     bnn_window w;
     BNN_TRY(bnn_window_check(c, &w));
-    if (w.dilation_h != 1 || w.dilation_w != 1) return bnn_bad_node(c, "dilation: got %u, %u, wanted 1", (unsigned)w.dilation_h, (unsigned)w.dilation_w);
+    if (w.dilation_h != 1 || w.dilation_w != 1)
+        return bnn_bad_node(c, "dilation: got %u, %u, wanted 1", (unsigned)w.dilation_h, (unsigned)w.dilation_w);
     const bnn_spec *in = c->in[0];
     if (c->node->tensors[0] && in->dtype != BNN_BITS) return bnn_bad_node(c, "flip: only for bits");
     BNN_TRY(bnn_check_tensor(c, 0, "flip", 0, BNN_BITS, 1, &in->dims[2]));
     return bnn_check_output(c, in->dtype, 3, (const uint32_t[]){w.out_h, w.out_w, in->dims[2]});
 }
 
-/* The part of the image that a window covers: rows y0..y1, columns x0..x1; never empty, as pads are below the kernel. */
+/* The part of the image that a window covers: rows y0..y1, columns x0..x1; never empty, as pads are below the kernel.
+ */
 typedef struct part {
     uint32_t y0, y1, x0, x1;
 } part;
@@ -34,7 +36,8 @@ static part part_of(const bnn_window *w, uint32_t oy, uint32_t ox) {
     return (part){y + i0, y + i1, x + j0, x + j1};
 }
 
-static void pool_bits(const state *st, const uint64_t *image, part at, const uint64_t **src, const uint64_t *flip, uint64_t *out) {
+static void pool_bits(const state *st, const uint64_t *image, part at, const uint64_t **src, const uint64_t *flip,
+                      uint64_t *out) {
     size_t words = bnn_words(st->channels), count = 0;
     for (uint32_t y = at.y0; y < at.y1; y++)
         for (uint32_t x = at.x0; x < at.x1; x++) src[count++] = image + ((size_t)y * st->window.in_w + x) * words;
@@ -46,7 +49,8 @@ static void pool_floats(const state *st, const float *image, part at, float *out
     for (uint32_t y = at.y0; y < at.y1; y++)
         for (uint32_t x = at.x0; x < at.x1; x++) {
             const float *in = image + ((size_t)y * st->window.in_w + x) * st->channels;
-            for (uint32_t c = 0; c < st->channels; c++) out[c] = in[c] > out[c] || in[c] != in[c] ? in[c] : out[c]; /* keeps a NaN */
+            for (uint32_t c = 0; c < st->channels; c++)
+                out[c] = in[c] > out[c] || in[c] != in[c] ? in[c] : out[c]; /* keeps a NaN */
         }
 }
 
@@ -55,7 +59,8 @@ static void run(const bnn_step *step, const bnn_job *job) {
     const bnn_window *w = &st->window;
     const bnn_tensor *flip = step->node->tensors[0];
     size_t in_bytes = (size_t)bnn_spec_bytes(step->in[0]), begin, end;
-    size_t pixel_bytes = step->in[0]->dtype == BNN_BITS ? bnn_words(st->channels) * BNN_WORD_BYTES : st->channels * sizeof(float);
+    size_t pixel_bytes =
+        step->in[0]->dtype == BNN_BITS ? bnn_words(st->channels) * BNN_WORD_BYTES : st->channels * sizeof(float);
     bnn_share(job, (size_t)w->out_h * job->batch, 1, &begin, &end);
     for (size_t row = begin; row < end; row++) {
         const unsigned char *image = (const unsigned char *)job->in[0] + row / w->out_h * in_bytes;
@@ -63,7 +68,8 @@ static void run(const bnn_step *step, const bnn_job *job) {
         for (uint32_t ox = 0; ox < w->out_w; ox++, out += pixel_bytes) {
             part at = part_of(w, (uint32_t)(row % w->out_h), ox);
             if (step->in[0]->dtype == BNN_BITS)
-                pool_bits(st, (const uint64_t *)(const void *)image, at, (const uint64_t **)(void *)job->scratch, flip ? flip->data : NULL, (uint64_t *)(void *)out);
+                pool_bits(st, (const uint64_t *)(const void *)image, at, (const uint64_t **)(void *)job->scratch,
+                          flip ? flip->data : NULL, (uint64_t *)(void *)out);
             else
                 pool_floats(st, (const float *)(const void *)image, at, (float *)(void *)out);
         }

@@ -14,10 +14,12 @@
 const bnn_op *bnn_op_find(uint32_t number) {
     switch (number) {
 #define BNN_OP(number, name)                                                                                           \
-    case number: return &bnn_op_##name;
+    case number:                                                                                                       \
+        return &bnn_op_##name;
 #include "ops.def"
 #undef BNN_OP
-    default: return NULL;
+    default:
+        return NULL;
     }
 }
 
@@ -27,7 +29,8 @@ bnn_status bnn_bad_node(const bnn_check *check, const char *format, ...) {
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    return bnn_fail(check->error, BNN_E_MODEL, "layer \"%.48s\" (%s): %s", check->node->name, check->node->op->name, text);
+    return bnn_fail(check->error, BNN_E_MODEL, "layer \"%.48s\" (%s): %s", check->node->name, check->node->op->name,
+                    text);
 }
 
 bnn_status bnn_op_check(const bnn_model *model, const bnn_node *node, bnn_error *error) {
@@ -39,7 +42,8 @@ bnn_status bnn_op_check(const bnn_model *model, const bnn_node *node, bnn_error 
             return bnn_bad_node(&check, "tensor slot %u: holds a tensor, but is not used", (unsigned)i);
     for (uint32_t i = node->op->attribute_count; i < BNN_NODE_ATTRIBUTES; i++)
         if (node->attributes[i])
-            return bnn_bad_node(&check, "attribute %u: got %u, wanted 0: it is not used", (unsigned)i, (unsigned)node->attributes[i]);
+            return bnn_bad_node(&check, "attribute %u: got %u, wanted 0: it is not used", (unsigned)i,
+                                (unsigned)node->attributes[i]);
     return node->op->check(&check);
 }
 
@@ -51,7 +55,8 @@ bnn_status bnn_check_tensor(const bnn_check *check, uint32_t slot, const char *w
     memcpy(wanted.dims, dims, rank * sizeof *dims);
     if (t->spec.dtype != dtype || t->spec.rank != rank || memcmp(t->spec.dims, wanted.dims, sizeof wanted.dims) != 0) {
         char got[BNN_SPEC_TEXT], want[BNN_SPEC_TEXT];
-        return bnn_bad_node(check, "%s: got %s, wanted %s", what, bnn_spec_text(&t->spec, got), bnn_spec_text(&wanted, want));
+        return bnn_bad_node(check, "%s: got %s, wanted %s", what, bnn_spec_text(&t->spec, got),
+                            bnn_spec_text(&wanted, want));
     }
     if (dtype == BNN_FLOAT32 && strcmp(what, "threshold") != 0) /* thresholds may be infinite; no tensor holds a NaN */
         for (size_t i = 0; i < t->bytes / sizeof(float); i++)
@@ -62,9 +67,11 @@ bnn_status bnn_check_tensor(const bnn_check *check, uint32_t slot, const char *w
 bnn_status bnn_check_input(const bnn_check *check, uint32_t dtypes, int rank) {
     const bnn_spec *in = check->in[0];
     char got[BNN_SPEC_TEXT];
-    if (!(dtypes >> in->dtype & 1)) return bnn_bad_node(check, "input: got %s, a dtype that it does not take", bnn_spec_text(in, got));
+    if (!(dtypes >> in->dtype & 1))
+        return bnn_bad_node(check, "input: got %s, a dtype that it does not take", bnn_spec_text(in, got));
     if (rank >= 0 ? in->rank != (uint32_t)rank : in->rank == 0)
-        return bnn_bad_node(check, "input: got %s, wanted rank %s%d", bnn_spec_text(in, got), rank < 0 ? "at least " : "", rank < 0 ? 1 : rank);
+        return bnn_bad_node(check, "input: got %s, wanted rank %s%d", bnn_spec_text(in, got),
+                            rank < 0 ? "at least " : "", rank < 0 ? 1 : rank);
     return BNN_OK;
 }
 
@@ -72,15 +79,18 @@ bnn_status bnn_check_output(const bnn_check *check, bnn_dtype dtype, uint32_t ra
     bnn_spec wanted = {.dtype = dtype, .rank = rank};
     memcpy(wanted.dims, dims, rank * sizeof *dims);
     const bnn_spec *out = check->out[0];
-    if (out->dtype == dtype && out->rank == rank && memcmp(out->dims, wanted.dims, sizeof wanted.dims) == 0) return BNN_OK;
+    if (out->dtype == dtype && out->rank == rank && memcmp(out->dims, wanted.dims, sizeof wanted.dims) == 0)
+        return BNN_OK;
     char got[BNN_SPEC_TEXT], want[BNN_SPEC_TEXT];
-    return bnn_bad_node(check, "output: the file says %s, but the layer makes %s", bnn_spec_text(out, got), bnn_spec_text(&wanted, want));
+    return bnn_bad_node(check, "output: the file says %s, but the layer makes %s", bnn_spec_text(out, got),
+                        bnn_spec_text(&wanted, want));
 }
 
 bnn_status bnn_prepare_state(bnn_prepare *p, uint64_t bytes) {
     if (bytes > p->max_bytes)
-        return bnn_fail(p->error, BNN_E_LIMIT, "layer \"%.48s\" (%s): needs %llu bytes of tables, the limit leaves %llu",
-                        p->step->node->name, p->step->node->op->name, (unsigned long long)bytes, (unsigned long long)p->max_bytes);
+        return bnn_fail(p->error, BNN_E_LIMIT,
+                        "layer \"%.48s\" (%s): needs %llu bytes of tables, the limit leaves %llu", p->step->node->name,
+                        p->step->node->op->name, (unsigned long long)bytes, (unsigned long long)p->max_bytes);
     p->step->state = bnn_memory_new(bytes);
     if (!p->step->state)
         return bnn_fail(p->error, BNN_E_MEMORY, "layer \"%.48s\" (%s): no memory for %llu bytes", p->step->node->name,

@@ -74,7 +74,8 @@ bnn_status bnn_op_check(const bnn_model *model, const bnn_node *node, bnn_error 
 #if defined(__GNUC__)
 __attribute__((format(printf, 2, 3)))
 #endif
-bnn_status bnn_bad_node(const bnn_check *check, const char *format, ...);
+bnn_status
+bnn_bad_node(const bnn_check *check, const char *format, ...);
 
 /* Whether a tensor slot holds the dtype and dims; a required one must be there. Floats must be finite. */
 bnn_status bnn_check_tensor(const bnn_check *check, uint32_t slot, const char *what, int required, bnn_dtype dtype,

@@ -19,7 +19,8 @@ static void run(const bnn_step *step, const bnn_job *job) {
         for (size_t c = 0; c < channels; c++) {
             float x = in->dtype == BNN_FLOAT32 ? ((const float *)job->in[0])[p * channels + c]
                       : in->dtype == BNN_UINT8 ? (float)((const uint8_t *)job->in[0])[p * channels + c]
-                      : bnn_bit_get((const uint64_t *)job->in[0] + p * words, c) ? 1.0f : -1.0f;
+                      : bnn_bit_get((const uint64_t *)job->in[0] + p * words, c) ? 1.0f
+                                                                                 : -1.0f;
             float product = x * scale[c];
             out[c] = product + bias[c];
         }

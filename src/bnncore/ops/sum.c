@@ -8,9 +8,16 @@ bnn_sum bnn_sum_of(const bnn_node *node, const bnn_spec *in) {
     const bnn_tensor *const *t = node->tensors;
     int conv = t[WEIGHT]->spec.rank == 4;
     bnn_sum s = {.in = in->dtype,
-                 .weight = t[WEIGHT], .threshold = t[THRESHOLD], .flip = t[FLIP], .scale = t[SCALE], .bias = t[BIAS],
-                 .to_bits = t[THRESHOLD] != NULL, .groups = 1, .in_channels = in->dims[in->rank - 1],
-                 .outputs = t[WEIGHT]->spec.dims[0], .window = {1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1}};
+                 .weight = t[WEIGHT],
+                 .threshold = t[THRESHOLD],
+                 .flip = t[FLIP],
+                 .scale = t[SCALE],
+                 .bias = t[BIAS],
+                 .to_bits = t[THRESHOLD] != NULL,
+                 .groups = 1,
+                 .in_channels = in->dims[in->rank - 1],
+                 .outputs = t[WEIGHT]->spec.dims[0],
+                 .window = {1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1}};
     if (conv) {
         s.window = bnn_window_of(node, in);
         s.groups = node->attributes[GROUPS];
@@ -25,9 +32,7 @@ static uint64_t depth(const bnn_sum *s) {
     return bnn_size_mul((uint64_t)s->window.kernel_h * s->window.kernel_w, s->group_channels);
 }
 
-int bnn_sum_exact(const bnn_sum *s) {
-    return s->weight->spec.dtype == BNN_BITS && s->in != BNN_FLOAT32;
-}
+int bnn_sum_exact(const bnn_sum *s) { return s->weight->spec.dtype == BNN_BITS && s->in != BNN_FLOAT32; }
 
 uint64_t bnn_sum_macs(const bnn_sum *s) {
     return bnn_size_mul(bnn_size_mul(depth(s), s->outputs), (uint64_t)s->window.out_h * s->window.out_w);
@@ -69,8 +74,10 @@ bnn_status bnn_sum_check(const bnn_check *check, bnn_dtype weights) {
     if (pad > BNN_PAD_MINUS) return bnn_bad_node(check, "pad value: got %u, wanted 0, 1 or 2", (unsigned)pad);
     if (pad != BNN_PAD_ZERO && check->in[0]->dtype == BNN_UINT8)
         return bnn_bad_node(check, "pad value: uint8 input is padded with zero only");
-    BNN_TRY(bnn_check_tensor(check, WEIGHT, "weight", 1, weights, 4, (const uint32_t[]){outputs, w.kernel_h, w.kernel_w, channels / groups}));
+    BNN_TRY(bnn_check_tensor(check, WEIGHT, "weight", 1, weights, 4,
+                             (const uint32_t[]){outputs, w.kernel_h, w.kernel_w, channels / groups}));
     bnn_sum s = bnn_sum_of(node, check->in[0]);
     BNN_TRY(check_output_tensors(check, &s));
-    return bnn_check_output(check, s.to_bits ? BNN_BITS : BNN_FLOAT32, 3, (const uint32_t[]){w.out_h, w.out_w, outputs});
+    return bnn_check_output(check, s.to_bits ? BNN_BITS : BNN_FLOAT32, 3,
+                            (const uint32_t[]){w.out_h, w.out_w, outputs});
 }

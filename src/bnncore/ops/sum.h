@@ -1,7 +1,7 @@
 /* A layer that sums products, dense or convolution: what its node says, and what its sums become.
  *
- * A dense layer is a 1x1 convolution of a 1x1 image. An acc is an exact integer where weights are bits and the input is bits or
- * uint8, and a float32 otherwise (binary_sum.c, float_sum.c).
+ * A dense layer is a 1x1 convolution of a 1x1 image. An acc is an exact integer where weights are bits and the input is
+ * bits or uint8, and a float32 otherwise (binary_sum.c, float_sum.c).
  */
 #ifndef BNN_SUM_H
 #define BNN_SUM_H
@@ -12,11 +12,11 @@ typedef enum bnn_pad_value { BNN_PAD_ZERO, BNN_PAD_PLUS, BNN_PAD_MINUS } bnn_pad
 
 typedef struct bnn_sum {
     bnn_window window;
-    uint32_t groups, in_channels, outputs;      /* of the whole layer */
-    uint32_t group_channels, group_outputs;     /* of one group */
+    uint32_t groups, in_channels, outputs;  /* of the whole layer */
+    uint32_t group_channels, group_outputs; /* of one group */
     bnn_pad_value pad_value;
     bnn_dtype in;
-    int to_bits;                                /* the output is bits */
+    int to_bits; /* the output is bits */
     const bnn_tensor *weight, *threshold, *flip, *scale, *bias;
 } bnn_sum;
 

@@ -17,8 +17,10 @@ static uint32_t classify(const bnn_window *w, int axis, int classes, uint16_t *o
     uint32_t count = 0, last_begin = 0, last_end = 0, outputs = axis ? w->out_w : w->out_h;
     for (uint32_t at = 0; at < outputs; at++) {
         uint32_t begin = 0, end = 0;
-        if (classes && axis) bnn_window_taps(at, w->stride_w, w->dilation_w, w->pad_left, w->kernel_w, w->in_w, &begin, &end);
-        if (classes && !axis) bnn_window_taps(at, w->stride_h, w->dilation_h, w->pad_top, w->kernel_h, w->in_h, &begin, &end);
+        if (classes && axis)
+            bnn_window_taps(at, w->stride_w, w->dilation_w, w->pad_left, w->kernel_w, w->in_w, &begin, &end);
+        if (classes && !axis)
+            bnn_window_taps(at, w->stride_h, w->dilation_h, w->pad_top, w->kernel_h, w->in_h, &begin, &end);
         if (count == 0 || begin != last_begin || end != last_end) {
             if (taps) taps[count][0] = begin, taps[count][1] = end;
             count++;
@@ -68,7 +70,8 @@ static void sum_taps(const bnn_sum *s, uint32_t n, int32_t *prefix) {
     }
 }
 
-static void fill_base(bnn_tables *t, const bnn_sum *s, int32_t *prefix, uint32_t (*row_taps)[2], uint32_t (*col_taps)[2]) {
+static void fill_base(bnn_tables *t, const bnn_sum *s, int32_t *prefix, uint32_t (*row_taps)[2],
+                      uint32_t (*col_taps)[2]) {
     const bnn_window *w = &s->window;
     uint32_t pitch = w->kernel_w + 1, depth = w->kernel_h * w->kernel_w * s->group_channels;
     for (uint32_t n = 0; n < s->outputs; n++) {
@@ -76,11 +79,13 @@ static void fill_base(bnn_tables *t, const bnn_sum *s, int32_t *prefix, uint32_t
         int32_t all = prefix[w->kernel_h * pitch + w->kernel_w];
         for (uint32_t r = 0; r < t->rows.count; r++)
             for (uint32_t c = 0; c < t->cols.count; c++) {
-                const int32_t *top = prefix + (size_t)row_taps[r][0] * pitch, *bottom = prefix + (size_t)row_taps[r][1] * pitch;
+                const int32_t *top = prefix + (size_t)row_taps[r][0] * pitch,
+                              *bottom = prefix + (size_t)row_taps[r][1] * pitch;
                 uint32_t left = col_taps[c][0], right = col_taps[c][1];
                 int32_t inside = bottom[right] - bottom[left] - top[right] + top[left];
-                /* bits: dot = depth - 2 * count, and the padded taps, which stood in it as -1, are taken out; uint8: with b the
-                 * 0 / 1 bit of a plane, sum of w * b = (number of +1 weights) - popcount(w XOR b), so pads of 0 add nothing */
+                /* bits: dot = depth - 2 * count, and the padded taps, which stood in it as -1, are taken out; uint8:
+                 * with b the 0 / 1 bit of a plane, sum of w * b = (number of +1 weights) - popcount(w XOR b), so pads
+                 * of 0 add nothing */
                 int32_t base = (int32_t)depth + (has_classes(s) ? all - inside : 0);
                 if (s->in == BNN_UINT8) base = 255 * (int32_t)(((int64_t)all + depth) / 2);
                 t->base[((size_t)r * t->cols.count + c) * t->padded + n] = base;
@@ -92,7 +97,8 @@ int bnn_tables_fill(bnn_tables *t, const bnn_sum *s) {
     const bnn_window *w = &s->window;
     int classes = has_classes(s);
     t->factor = s->in == BNN_UINT8 ? 1 : 2;
-    /* classes are at most kernel size + 1 each way or the outputs, whichever is less; these three are needed just now */
+    /* classes are at most kernel size + 1 each way or the outputs, whichever is less; these three are needed just now
+     */
     uint64_t taps_bytes = sizeof(uint32_t[2]) * ((uint64_t)t->rows.count + t->cols.count);
     uint64_t prefix_bytes = sizeof(int32_t) * (uint64_t)(w->kernel_h + 1) * (w->kernel_w + 1);
     unsigned char *memory = bnn_memory_new(taps_bytes + prefix_bytes);
@@ -131,7 +137,8 @@ void bnn_tables_finish(const bnn_tables *t, const bnn_sum *s, const int32_t *cou
     }
     for (uint32_t i = 0; i < n; i++) {
         uint32_t at = first + i;
-        uint64_t bit = (uint64_t)(base[i] - t->factor * count[i] >= t->threshold[at]) ^ (t->flip[at / 64] >> at % 64 & 1);
+        uint64_t bit =
+            (uint64_t)(base[i] - t->factor * count[i] >= t->threshold[at]) ^ (t->flip[at / 64] >> at % 64 & 1);
         ((uint64_t *)data)[at / 64] |= bit << at % 64;
     }
 }
