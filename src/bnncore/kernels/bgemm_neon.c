@@ -14,8 +14,11 @@
 
 #if defined(__GNUC__)
 #define UNROLLED static inline __attribute__((always_inline))
+/* Here both sums stand in their registers: without it compilers move loads up and additions down, and spill. */
+#define SETTLE(s) __asm__ volatile("" : "+w"((s).both), "+w"((s).second) : : "memory")
 #else
-#define UNROLLED static __forceinline
+#define UNROLLED  static __forceinline
+#define SETTLE(s) (void)0
 #endif
 
 enum {
@@ -44,7 +47,7 @@ enum {
 
 static const _Alignas(BNN_ALIGN) int8_t tables[2][256][16] = {TABLES(1), TABLES(-1)};
 
-/* ---- weights: panels of 64 channels, [group][channel] nibbles, a byte each, filled up to whole triples with NONE ----
+/* ---- weights: panels of 64 channels, [triple][vector][3 groups][16 channels] nibbles, a byte each; the rest NONE ----
  */
 
 static size_t tap_groups_of(const bnn_bgemm_shape *shape) { return (shape->channels + GROUP - 1) / GROUP; }
@@ -67,10 +70,12 @@ static void weights_pack(const bnn_bgemm_shape *shape, const uint64_t *rows, voi
     const size_t words = bnn_words(shape->channels), tap_groups = tap_groups_of(shape);
     memset(packed, NONE, weights_bytes(shape));
     for (uint32_t n = 0; n < shape->outputs; n++) {
-        const uint32_t first = n / NEON_PANEL * NEON_PANEL, width = panel_width(shape, first);
-        uint8_t *at = (uint8_t *)packed + n / NEON_PANEL * panel_bytes(shape) + (n - first);
+        const uint32_t first = n / NEON_PANEL * NEON_PANEL, width = panel_width(shape, first), c = n - first;
+        uint8_t *panel = (uint8_t *)packed + n / NEON_PANEL * panel_bytes(shape) + c / LANES * 3 * LANES + c % LANES;
+        size_t i = 0;
         for (uint32_t tap = 0; tap < shape->taps; tap++, rows += words)
-            for (size_t g = 0; g < tap_groups; g++, at += width) *at = rows[g / 16] >> g % 16 * GROUP & 15;
+            for (size_t g = 0; g < tap_groups; g++, i++)
+                panel[i / 3 * 3 * width + i % 3 * LANES] = rows[g / 16] >> g % 16 * GROUP & 15;
     }
 }
 
@@ -139,13 +144,14 @@ UNROLLED void look3(const unsigned char *const cells[PAIRS], const size_t *walk,
     int8x16_t t[PAIRS][3];
     for (uint32_t p = 0; p < pairs; p++)
         for (uint32_t i = 0; i < 3; i++) t[p][i] = table_at(i == 1, cells[p][walk[i]]);
-    for (uint32_t v = 0; v < vectors; v++, w += LANES) {
-        const uint8x16_t w0 = vld1q_u8(w), w1 = vld1q_u8(w + vectors * LANES), w2 = vld1q_u8(w + 2 * vectors * LANES);
+    for (uint32_t v = 0; v < vectors; v++, w += 3 * LANES) {
+        const uint8x16_t w0 = vld1q_u8(w), w1 = vld1q_u8(w + LANES), w2 = vld1q_u8(w + 2 * LANES);
         for (uint32_t p = 0; p < pairs; p++) {
             int8x16_t sum = vabaq_s8(vqtbl1q_s8(t[p][2], w2), vqtbl1q_s8(t[p][0], w0), vqtbl1q_s8(t[p][1], w1));
             uint8x16_t x = vreinterpretq_u8_s8(sum);
             s[p][v].both = vaddq_u8(s[p][v].both, x);
             s[p][v].second = vsraq_n_u8(s[p][v].second, x, 4);
+            SETTLE(s[p][v]);
         }
     }
 }
