@@ -11,7 +11,21 @@
 
 #include <string.h>
 
-enum { BLOCK = 16, QUAD = 4, FEW_BYTES = 8, PLANES = 8 }; /* channels in a block; planes of a byte */
+#if defined(__GNUC__)
+#define UNROLLED static inline __attribute__((always_inline))
+#define UNROLL   _Pragma("GCC unroll 8")
+#else
+#define UNROLLED static __forceinline
+#define UNROLL
+#endif
+
+enum {
+    BLOCK = 16,      /* channels in a vector of bytes */
+    WORD_BLOCKS = 4, /* blocks in a word */
+    QUAD = 4,        /* channels in a vector of floats */
+    FEW_BYTES = 8,
+    PLANES = 8 /* bits of a byte */
+};
 
 /* ---- float32 ranges ---- */
 
@@ -44,35 +58,34 @@ static void few_f32(const float *x, size_t pixels, size_t channels, const float 
     }
 }
 
+/* The first 16 * blocks channels of a word; the others give 0. */
+UNROLLED uint64_t word_f32(const float *x, const float *low, const float *high, const size_t blocks) {
+    uint8x16_t block[WORD_BLOCKS];
+    UNROLL for (size_t i = 0; i < WORD_BLOCKS; i++) {
+        block[i] = vdupq_n_u8(0);
+        if (i < blocks) block[i] = block_f32(x + i * BLOCK, low + i * BLOCK, high + i * BLOCK);
+    }
+    return neon_bits_64(block[0], block[1], block[2], block[3]);
+}
+
 static void f32(const float *x, size_t pixels, size_t channels, const float *low, const float *high, uint64_t *bits) {
     if (channels <= QUAD) {
         few_f32(x, pixels, channels, low, high, bits);
         return;
     }
-    const size_t words = bnn_words(channels), whole = channels / BLOCK * BLOCK, rest = channels - whole;
+    const size_t whole = channels / BNN_WORD_BITS * BNN_WORD_BITS, rest = channels - whole;
     const float *const end = x + pixels * channels;
-    float lows[BLOCK], highs[BLOCK];
-    for (size_t i = 0; i < BLOCK; i++) lows[i] = 1.0f, highs[i] = 0.0f;
+    float lows[BNN_WORD_BITS], highs[BNN_WORD_BITS], copy[BNN_WORD_BITS] = {0};
+    for (size_t i = 0; i < BNN_WORD_BITS; i++) lows[i] = 1.0f, highs[i] = 0.0f;
     memcpy(lows, low + whole, rest * sizeof(float));
     memcpy(highs, high + whole, rest * sizeof(float));
-    for (size_t p = 0; p < pixels; p++, x += channels)
-        for (size_t w = 0; w < words; w++) {
-            uint8x16_t block[4];
-            for (size_t i = 0; i < 4; i++) {
-                const size_t c = w * BNN_WORD_BITS + i * BLOCK;
-                float last[BLOCK] = {0};
-                if (c < whole) {
-                    block[i] = block_f32(x + c, low + c, high + c);
-                } else if (c == whole && rest) {
-                    const int inside = end - (x + c) >= BLOCK;
-                    if (!inside) memcpy(last, x + c, rest * sizeof(float));
-                    block[i] = block_f32(inside ? x + c : last, lows, highs);
-                } else {
-                    block[i] = vdupq_n_u8(0);
-                }
-            }
-            *bits++ = neon_bits_64(block[0], block[1], block[2], block[3]);
-        }
+    for (size_t p = 0; p < pixels; p++, x += channels) {
+        for (size_t c = 0; c < whole; c += BNN_WORD_BITS) *bits++ = word_f32(x + c, low + c, high + c, WORD_BLOCKS);
+        if (!rest) continue;
+        const float *last = x + whole;
+        if ((size_t)(end - last) < BNN_WORD_BITS) last = memcpy(copy, last, rest * sizeof(float));
+        *bits++ = rest <= BLOCK ? word_f32(last, lows, highs, 1) : word_f32(last, lows, highs, WORD_BLOCKS);
+    }
 }
 
 /* ---- bytes ---- */
@@ -89,19 +102,6 @@ static inline uint8x16_t in_range_u8(uint8x16_t x, uint8x16_t low, uint8x16_t hi
     return vandq_u8(vcgeq_u8(x, low), vcleq_u8(x, high));
 }
 
-/* The limits of `count` channels; the other lanes hold the empty range. */
-typedef struct limits_u8 {
-    uint8x16_t low, high;
-} limits_u8;
-
-static limits_u8 limits_of(const uint8_t *low, const uint8_t *high, size_t count) {
-    uint8_t l[BLOCK], h[BLOCK] = {0};
-    memset(l, 1, sizeof l);
-    memcpy(l, low, count);
-    memcpy(h, high, count);
-    return (limits_u8){vld1q_u8(l), vld1q_u8(h)};
-}
-
 /* Look-up that brings two pixels of at most 8 channels to the two halves; lanes past the channels become 0. */
 static uint8x16_t two_pixels(size_t channels) {
     uint8_t from[BLOCK];
@@ -113,9 +113,13 @@ static uint8x16_t two_pixels(size_t channels) {
 /* Pixels of at most 8 channels. */
 static void few_u8(const uint8_t *x, size_t pixels, size_t channels, const uint8_t *low, const uint8_t *high,
                    uint64_t *bits) {
-    const limits_u8 limit = limits_of(low, high, channels);
-    const uint8x16_t from = two_pixels(channels), l = vcombine_u8(vget_low_u8(limit.low), vget_low_u8(limit.low)),
-                     h = vcombine_u8(vget_low_u8(limit.high), vget_low_u8(limit.high)), bit = neon_bit_of_lane();
+    uint8_t lows[BLOCK], highs[BLOCK] = {0};
+    memset(lows, 1, sizeof lows);
+    for (size_t i = 0; i < 2; i++) {
+        memcpy(lows + i * FEW_BYTES, low, channels);
+        memcpy(highs + i * FEW_BYTES, high, channels);
+    }
+    const uint8x16_t from = two_pixels(channels), l = vld1q_u8(lows), h = vld1q_u8(highs), bit = neon_bit_of_lane();
     for (size_t p = 0; p < pixels; p += 2, x += 2 * channels) {
         uint8x16_t v = vqtbl1q_u8(load_bytes(x, (pixels - p) * channels), from);
         uint64x2_t two = vpaddlq_u32(vpaddlq_u16(vpaddlq_u8(vandq_u8(in_range_u8(v, l, h), bit))));
@@ -126,40 +130,39 @@ static void few_u8(const uint8_t *x, size_t pixels, size_t channels, const uint8
     }
 }
 
+/* The first 16 * blocks channels of a word; the others give 0. */
+UNROLLED uint64_t word_u8(const uint8_t *x, const uint8_t *low, const uint8_t *high, const size_t blocks) {
+    uint8x16_t block[WORD_BLOCKS];
+    UNROLL for (size_t i = 0; i < WORD_BLOCKS; i++) {
+        block[i] = vdupq_n_u8(0);
+        if (i < blocks)
+            block[i] = in_range_u8(vld1q_u8(x + i * BLOCK), vld1q_u8(low + i * BLOCK), vld1q_u8(high + i * BLOCK));
+    }
+    return neon_bits_64(block[0], block[1], block[2], block[3]);
+}
+
 static void u8(const uint8_t *x, size_t pixels, size_t channels, const uint8_t *low, const uint8_t *high,
                uint64_t *bits) {
     if (channels <= FEW_BYTES) {
         few_u8(x, pixels, channels, low, high, bits);
         return;
     }
-    const size_t words = bnn_words(channels), whole = channels / BLOCK * BLOCK, rest = channels - whole;
+    const size_t whole = channels / BNN_WORD_BITS * BNN_WORD_BITS, rest = channels - whole;
     const uint8_t *const end = x + pixels * channels;
-    const limits_u8 last = limits_of(low + whole, high + whole, rest);
-    for (size_t p = 0; p < pixels; p++, x += channels)
-        for (size_t w = 0; w < words; w++) {
-            uint8x16_t block[4];
-            for (size_t i = 0; i < 4; i++) {
-                const size_t c = w * BNN_WORD_BITS + i * BLOCK;
-                if (c < whole)
-                    block[i] = in_range_u8(vld1q_u8(x + c), vld1q_u8(low + c), vld1q_u8(high + c));
-                else if (c == whole && rest)
-                    block[i] = in_range_u8(load_bytes(x + c, (size_t)(end - (x + c))), last.low, last.high);
-                else
-                    block[i] = vdupq_n_u8(0);
-            }
-            *bits++ = neon_bits_64(block[0], block[1], block[2], block[3]);
-        }
+    uint8_t lows[BNN_WORD_BITS], highs[BNN_WORD_BITS] = {0}, copy[BNN_WORD_BITS] = {0};
+    memset(lows, 1, sizeof lows);
+    memcpy(lows, low + whole, rest);
+    memcpy(highs, high + whole, rest);
+    for (size_t p = 0; p < pixels; p++, x += channels) {
+        for (size_t c = 0; c < whole; c += BNN_WORD_BITS) *bits++ = word_u8(x + c, low + c, high + c, WORD_BLOCKS);
+        if (!rest) continue;
+        const uint8_t *last = x + whole;
+        if ((size_t)(end - last) < BNN_WORD_BITS) last = memcpy(copy, last, rest);
+        *bits++ = rest <= BLOCK ? word_u8(last, lows, highs, 1) : word_u8(last, lows, highs, WORD_BLOCKS);
+    }
 }
 
 /* ---- planes ---- */
-
-/* Bit b of 64 channels. */
-static inline uint8x16_t plane_eighths(const uint8x16_t x[4], uint8x16_t plane) {
-    const uint8x16_t bit = neon_bit_of_lane();
-    uint8x16_t a = vandq_u8(vtstq_u8(x[0], plane), bit), b = vandq_u8(vtstq_u8(x[1], plane), bit);
-    uint8x16_t c = vandq_u8(vtstq_u8(x[2], plane), bit), d = vandq_u8(vtstq_u8(x[3], plane), bit);
-    return vpaddq_u8(vpaddq_u8(a, b), vpaddq_u8(c, d));
-}
 
 /* Bit j of byte i goes to bit i of byte j, in each half (Warren, Hacker's Delight, 7-3). */
 static inline uint64x2_t transpose_8x8(uint64x2_t x) {
@@ -188,33 +191,43 @@ static void few_planes(const uint8_t *x, size_t pixels, size_t channels, uint64_
     }
 }
 
+/* 64 bytes at x, of which `keep` lets bits through, to the word `bits` of each plane. */
+UNROLLED void word_planes(const uint8_t *x, const uint8_t *keep, uint64_t *bits, size_t plane_words) {
+    const uint8x16_t bit = neon_bit_of_lane();
+    uint8x16_t v[WORD_BLOCKS], x8[PLANES];
+    UNROLL for (size_t i = 0; i < WORD_BLOCKS; i++) {
+        v[i] = vld1q_u8(x + i * BLOCK);
+        if (keep) v[i] = vandq_u8(v[i], vld1q_u8(keep + i * BLOCK));
+    }
+    UNROLL for (size_t b = 0; b < PLANES; b++) {
+        const uint8x16_t plane = vdupq_n_u8((uint8_t)(1u << b));
+        uint8x16_t m[WORD_BLOCKS];
+        UNROLL for (size_t i = 0; i < WORD_BLOCKS; i++) m[i] = vandq_u8(vtstq_u8(v[i], plane), bit);
+        x8[b] = vpaddq_u8(vpaddq_u8(m[0], m[1]), vpaddq_u8(m[2], m[3]));
+    }
+    UNROLL for (size_t b = 0; b < PLANES; b += 2) {
+        uint64x2_t two = vreinterpretq_u64_u8(vpaddq_u8(x8[b], x8[b + 1]));
+        vst1q_lane_u64(bits + b * plane_words, two, 0);
+        vst1q_lane_u64(bits + (b + 1) * plane_words, two, 1);
+    }
+}
+
 static void planes(const uint8_t *x, size_t pixels, size_t channels, uint64_t *bits, size_t plane_words) {
     if (channels <= FEW_BYTES) {
         few_planes(x, pixels, channels, bits, plane_words);
         return;
     }
-    const size_t words = bnn_words(channels), whole = channels / BLOCK * BLOCK, rest = channels - whole;
+    const size_t whole = channels / BNN_WORD_BITS * BNN_WORD_BITS, rest = channels - whole;
     const uint8_t *const end = x + pixels * channels;
-    uint8_t keep[BLOCK] = {0};
+    uint8_t keep[BNN_WORD_BITS] = {0}, copy[BNN_WORD_BITS] = {0};
     memset(keep, 0xFF, rest);
-    for (size_t p = 0; p < pixels; p++, x += channels)
-        for (size_t w = 0; w < words; w++, bits++) {
-            uint8x16_t v[4];
-            for (size_t i = 0; i < 4; i++) {
-                const size_t c = w * BNN_WORD_BITS + i * BLOCK;
-                v[i] = vdupq_n_u8(0);
-                if (c < whole)
-                    v[i] = vld1q_u8(x + c);
-                else if (c == whole && rest)
-                    v[i] = vandq_u8(load_bytes(x + c, (size_t)(end - (x + c))), vld1q_u8(keep));
-            }
-            for (size_t b = 0; b < PLANES; b += 2) {
-                uint64x2_t two = vreinterpretq_u64_u8(vpaddq_u8(plane_eighths(v, vdupq_n_u8((uint8_t)(1u << b))),
-                                                                plane_eighths(v, vdupq_n_u8((uint8_t)(2u << b)))));
-                vst1q_lane_u64(bits + b * plane_words, two, 0);
-                vst1q_lane_u64(bits + (b + 1) * plane_words, two, 1);
-            }
-        }
+    for (size_t p = 0; p < pixels; p++, x += channels) {
+        for (size_t c = 0; c < whole; c += BNN_WORD_BITS) word_planes(x + c, NULL, bits++, plane_words);
+        if (!rest) continue;
+        const uint8_t *last = x + whole;
+        if ((size_t)(end - last) < BNN_WORD_BITS) last = memcpy(copy, last, rest);
+        word_planes(last, keep, bits++, plane_words);
+    }
 }
 
 const bnn_pack_kernel bnn_pack_neon = {.isa = BNN_ISA_neon, .f32 = f32, .u8 = u8, .planes = planes};
