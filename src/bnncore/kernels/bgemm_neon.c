@@ -13,13 +13,13 @@
  *
  *                    gcc    clang   bound   ratio        EOR + CNT + ADD, bound
  *     neoverse-n1    24.1   24.1    24      1.00         39 (two pipes)
- *     neoverse-v1    25.7   25.4    24      1.07, 1.06   19.5 (four pipes; the model has TBL on half a pipe)
+ *     neoverse-v1    25.7   25.4    24      1.07, 1.06   19.5 (four pipes; in this model a TBL takes two, on V2 one)
  *     neoverse-v2    13.4   15.1    12      1.12, 1.26   19.5
  *     apple-m1       17.6   16.6    16      1.10, 1.04   26 (the model has three pipes, the core four)
  *     cortex-a72     58.1   58.1    51      1.13, 1.14   39 (TBL is three micro-operations there, SABA two)
  *
- * So cores like Cortex-A57 and A72 would run the plain count half as fast again, and all later ones run this one
- * faster.
+ * So Cortex-A57 and A72 would run the plain count half as fast again, and Neoverse V1 too if its model is right about
+ * TBL; the others run this one faster, by half or more.
  */
 #include "../kernels.h"
 #include "neon_out.h"
