@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False
+# cython: language_level=3
 """The door to the C core: buffers in, one call without the GIL, status codes to exceptions. No logic of its own."""
 
 import os

@@ -1,0 +1,274 @@
+"""Rewrites that leave what a network computes and change how: each rule is small, named, and listed in RULES.
+
+A rule looks at a chain of layers, each read only by the next, and gives the layers that replace some of them. Batch norm and
+sign become one comparison (FINN, arXiv:1612.07119, section 4.2.2): the threshold is searched for, by bisection over every value that
+the sum can take, against the decision itself in float64, so it is that decision exactly, for either sign of gamma and for zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bnnengine.layers import BatchNorm, Binarize, Flatten, Layer, MaxPool2d, ScaleBias, Sign, Threshold
+from bnnengine.layers.base import Spec
+from bnnengine.layers.output import Sum
+from bnnengine.model import Model, Node
+
+Array = npt.NDArray[Any]
+
+# How many layers from the start of the chain go, and what takes their place.
+Rewrite = tuple[int, list[Layer]]
+
+
+def optimize(model: Model) -> Model:
+    """Applies RULES until none applies."""
+    changed = True
+    while changed:
+        model, changed = _pass(model)
+    return model
+
+
+def _pass(model: Model) -> tuple[Model, bool]:
+    readers: dict[str, list[Node]] = {}
+    for node in model.nodes:
+        for value in node.inputs:
+            readers.setdefault(value, []).append(node)
+    for start in model.nodes:
+        chain = [start]
+        while chain[-1].outputs[0] not in model.outputs and len(readers.get(chain[-1].outputs[0], ())) == 1:
+            chain.append(readers[chain[-1].outputs[0]][0])
+        value = model.values[start.inputs[0]]
+        for rule in RULES:
+            rewrite = rule((value.dtype, value.shape), [node.layer for node in chain])
+            if rewrite is not None:
+                replaced = _replace(model, chain[: rewrite[0]], rewrite[1])
+                if replaced is not None:
+                    return replaced, True
+    return model, False
+
+
+def _replace(model: Model, old: Sequence[Node], layers: Sequence[Layer]) -> Model | None:
+    """The old nodes' places taken by the layers; the last value keeps its name, so that outputs do too."""
+    source, result = old[0].inputs[0], old[-1].outputs[0]
+    if not layers:
+        if result in model.outputs:
+            return None  # an output keeps a layer of its own
+        nodes = [n for n in model.nodes if n not in old]
+        nodes = [replace(n, inputs=tuple(source if i == result else i for i in n.inputs)) for n in nodes]
+        return Model(model.inputs, tuple(nodes), model.outputs, model.metadata)
+    fresh: list[Node] = []
+    value, left = source, list(old)
+    for number, layer in enumerate(layers):
+        # named after the first of the old layers that it is one of, or else after the first that is left
+        namesake = next((n for n in left if type(n.layer) is type(layer)), left[0])
+        left.remove(namesake)
+        made = result if number == len(layers) - 1 else namesake.outputs[0]
+        fresh.append(Node(namesake.name, layer, (value,), (made,)))
+        value = made
+    at = model.nodes.index(old[-1]) - (len(old) - 1)
+    kept = [n for n in model.nodes if n not in old]
+    return Model(model.inputs, (*kept[:at], *fresh, *kept[at:]), model.outputs, model.metadata)
+
+
+# ---- thresholds -----------------------------------------------------------------------------------------------------
+
+
+def _evaluate(layers: Sequence[Layer], y: Array) -> Array:
+    """Affine layers on values [..., C]: batch norm in float64, scale and bias in float32 as the engine would."""
+    for layer in layers:
+        y = layer.evaluate(y) if isinstance(layer, BatchNorm) else layer.reference(y)
+    return y
+
+
+def _decide(affine: Sequence[Layer], sign: Sign | Binarize, y: Array) -> npt.NDArray[np.bool_]:
+    y = _evaluate(affine, y)
+    if isinstance(sign, Sign):
+        return y >= 0
+    return sign.reference(y.astype(np.float32)) > 0
+
+
+def search_threshold(decide: Callable[[Array], npt.NDArray[np.bool_]], channels: int, low: int, high: int) -> tuple[Array, Array, Array]:
+    """Bisects a decision that is monotone in whole numbers low .. high, for each channel.
+
+    Args:
+        decide: int64 [channels] to bool [channels].
+        channels: how many.
+        low, high: the range.
+
+    Returns:
+        value: the least number from which a rising decision holds, or the greatest up to which a falling one does; low for a
+            decision that always holds, high + 1 for one that never does.
+        flip: whether the decision falls.
+        constant: whether it is the same everywhere.
+    """
+    bottom, top = np.full(channels, low, np.int64), np.full(channels, high, np.int64)
+    at_low, at_high = decide(bottom), decide(top)
+    flip, constant = at_low & ~at_high, at_low == at_high
+    # invariant where not constant: the decision at bottom is at_low, at top it is at_high
+    while (top - bottom > 1).any():
+        middle = (bottom + top) // 2
+        as_low = decide(middle) == at_low
+        bottom, top = np.where(as_low, middle, bottom), np.where(as_low, top, middle)
+    value = np.where(flip, bottom, top)
+    return np.where(constant, np.where(at_low, low, high + 1), value), flip, constant
+
+
+def _integer_threshold(decide: Callable[[Array], npt.NDArray[np.bool_]], channels: int, low: int, high: int) -> Threshold:
+    value, flip, constant = search_threshold(decide, channels, low, high)
+    limits = np.iinfo(np.int32)
+    value = np.where(constant, np.where(value == low, limits.min, limits.max), value)
+    return Threshold(value.astype(np.int32), flip)
+
+
+def _float_threshold(decide: Callable[[Array], npt.NDArray[np.bool_]], channels: int) -> Threshold:
+    """The same over all finite float32, which are whole numbers in the order of their bits."""
+
+    def to_float(key: Array) -> Array:
+        return np.where(key >= 0, key, -(2**31) - 1 - key).astype(np.int32).view(np.float32)
+
+    # keys of -FLT_MAX and FLT_MAX; -0.0 is key -1 and +0.0 key 0
+    low, high = -0x7F800000, 0x7F7FFFFF
+    value, flip, constant = search_threshold(lambda key: decide(to_float(key)), channels, low, high)
+    found = to_float(np.where(constant, 0, value))
+    return Threshold(np.where(constant, np.where(value == low, -np.inf, np.inf), found).astype(np.float32), flip)
+
+
+def _find_threshold(decide: Callable[[Array], npt.NDArray[np.bool_]], layer: Sum, dtype: str) -> Threshold:
+    """For sums of `layer` over an input of `dtype`; decide takes the sums."""
+    if not layer.exact(dtype):
+        return _float_threshold(decide, layer.outputs)
+    most = layer.depth * (255 if dtype == "uint8" else 1)
+    return _integer_threshold(decide, layer.outputs, -most, most)
+
+
+def _split(layers: Sequence[Layer]) -> tuple[list[Layer], list[Layer]]:
+    """The affine layers at the start, and the rest."""
+    n = 0
+    while n < len(layers) and isinstance(layers[n], (BatchNorm, ScaleBias)):
+        n += 1
+    return list(layers[:n]), list(layers[n:])
+
+
+# ---- rules ----------------------------------------------------------------------------------------------------------
+
+
+def drop_sign_of_bits(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
+    """Bits have their sign already."""
+    return (1, []) if isinstance(chain[0], Sign) and spec[0] == "bits" else None
+
+
+def drop_flatten_of_vector(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
+    """A vector is flat already."""
+    return (1, []) if isinstance(chain[0], Flatten) and len(spec[1]) == 1 else None
+
+
+def sum_then_sign(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
+    """Sum, batch norms or scales, sign: the sum's threshold."""
+    layer = chain[0]
+    if not isinstance(layer, Sum) or layer.threshold is not None:
+        return None
+    affine, rest = _split(chain[1:])
+    if not rest or not isinstance(rest[0], (Sign, Binarize)):
+        return None
+    sign = rest[0]
+    threshold = _find_threshold(lambda acc: _decide(affine, sign, layer.finish(acc)), layer, spec[0])
+    return len(affine) + 2, [replace(layer, threshold=threshold, scale=None, bias=None)]  # type: ignore[type-var]
+
+
+def sum_then_pool_then_sign(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
+    """Integer sum, maximum, sign: threshold first, and pool bits.
+
+    A decision that rises holds for the maximum where it holds for any value of the window (an OR); of one that falls the inverse
+    rises, so inverse bits are pooled and inverted back by the pool's flip. Only for integers: a float might be NaN.
+    """
+    layer = chain[0]
+    if not isinstance(layer, Sum) or layer.threshold is not None or not layer.exact(spec[0]):
+        return None
+    before, rest = _split(chain[1:])
+    if not rest or not isinstance(rest[0], MaxPool2d):
+        return None
+    pool = rest[0]
+    after, rest = _split(rest[1:])
+    if not rest or not isinstance(rest[0], (Sign, Binarize)):
+        return None
+    sign, channels = rest[0], layer.outputs
+    most = np.full(channels, np.finfo(np.float32).max)
+    falls = _decide(after, sign, -most) & ~_decide(after, sign, most)
+
+    def decide(acc: Array) -> npt.NDArray[np.bool_]:
+        return _decide(after, sign, _evaluate(before, layer.finish(acc)).astype(np.float32)) ^ falls
+
+    threshold = _find_threshold(decide, layer, spec[0])
+    flip = falls if falls.any() else None
+    pooled = replace(pool, flip=flip)
+    return len(before) + len(after) + 3, [replace(layer, threshold=threshold, scale=None, bias=None), pooled]  # type: ignore[type-var]
+
+
+def sum_then_affine(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
+    """Sum and batch norm or scale: the sum's own scale and bias."""
+    layer = chain[0]
+    if not isinstance(layer, Sum) or layer.threshold is not None or len(chain) < 2:
+        return None
+    affine = chain[1]
+    if not isinstance(affine, (BatchNorm, ScaleBias)):
+        return None
+    scale, bias = _scale_bias(affine)
+    own_scale = 1.0 if layer.scale is None else layer.scale.astype(np.float64)
+    own_bias = 0.0 if layer.bias is None else layer.bias.astype(np.float64)
+    return 2, [replace(layer, scale=own_scale * scale, bias=own_bias * scale + bias)]  # type: ignore[type-var]
+
+
+def _scale_bias(affine: BatchNorm | ScaleBias) -> tuple[Array, Array]:
+    if isinstance(affine, BatchNorm):
+        return affine.scale_bias()
+    return affine.scale.astype(np.float64), affine.bias.astype(np.float64)
+
+
+def affine_then_sign(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
+    """Batch norms or scales of an input or a float, then sign: one threshold."""
+    affine, rest = _split(chain)
+    if not affine or not rest or not isinstance(rest[0], (Sign, Binarize)) or spec[0] not in ("uint8", "float32"):
+        return None
+    sign, channels = rest[0], spec[1][-1]
+
+    def decide(x: Array) -> npt.NDArray[np.bool_]:
+        return _decide(affine, sign, np.broadcast_to(x, (channels,)))
+
+    if spec[0] == "float32":
+        found = _float_threshold(decide, channels)
+    else:
+        value, flip, constant = search_threshold(decide, channels, 0, 255)
+        always = constant & (value == 0)
+        value = np.where(constant, np.where(always, -np.inf, np.inf), value)
+        found = Threshold(value.astype(np.float32), flip)
+    return len(affine) + 1, [Binarize(found.value, found.flip)]
+
+
+def sign_alone(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
+    """The file has no sign: it is a threshold at zero."""
+    return (1, [Binarize(0.0)]) if isinstance(chain[0], Sign) and spec[0] != "bits" else None
+
+
+def batch_norm_alone(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
+    """The file has no batch norm: it is a scale and a bias."""
+    if not isinstance(chain[0], BatchNorm):
+        return None
+    scale, bias = chain[0].scale_bias()
+    return 1, [ScaleBias(scale, bias)]
+
+
+RULES: tuple[Callable[[Spec, Sequence[Layer]], Rewrite | None], ...] = (
+    drop_sign_of_bits,
+    drop_flatten_of_vector,
+    sum_then_sign,
+    sum_then_pool_then_sign,
+    affine_then_sign,
+    sum_then_affine,
+    sign_alone,
+    batch_norm_alone,
+)

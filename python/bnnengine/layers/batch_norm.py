@@ -1,0 +1,62 @@
+"""Batch normalization with fixed statistics (arXiv:1502.03167)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bnnengine.layers.base import Array, Layer, Spec, bad, expect
+
+
+@dataclass(frozen=True, eq=False)
+class BatchNorm(Layer):
+    """gamma * (x - mean) / sqrt(variance + epsilon) + beta for each channel, the last dimension.
+
+    It has no operator in the file: it folds into thresholds where a sign follows, else into scale and bias (fuse.py).
+
+    Args:
+        gamma, beta, mean, variance: (channels,), kept as float64; gamma may be negative or zero.
+        epsilon: what training used: 1e-5 in PyTorch, 1e-3 in Keras.
+    """
+
+    gamma: Any
+    beta: Any
+    mean: Any
+    variance: Any
+    epsilon: float = 1e-5
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses lengths that differ, numbers that are not finite, and a variance that is negative."""
+        for field in ("gamma", "beta", "mean", "variance"):
+            values = np.ascontiguousarray(getattr(self, field), np.float64)
+            if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+                raise bad("BatchNorm", field, f"shape {values.shape}", "finite numbers of shape (channels,)")
+            if values.shape != np.shape(self.gamma):
+                raise bad("BatchNorm", field, f"shape {values.shape}", f"{np.shape(self.gamma)}, as gamma")
+            object.__setattr__(self, field, values)
+        if (self.variance + self.epsilon <= 0).any():
+            raise bad("BatchNorm", "variance", float(self.variance.min()), "variance + epsilon above zero")
+
+    def output_spec(self, spec: Spec) -> Spec:
+        """float32 of the same shape."""
+        expect(self, spec, ("bits", "uint8", "float32"))
+        if spec[1][-1] != self.gamma.shape[0]:
+            raise bad("BatchNorm", "channels", spec[1][-1], f"{self.gamma.shape[0]}, as gamma has")
+        return "float32", spec[1]
+
+    def evaluate(self, x: Array) -> Array:
+        """In float64."""
+        normal = (x.astype(np.float64) - self.mean) / np.sqrt(self.variance + self.epsilon)
+        return self.gamma * normal + self.beta  # type: ignore[no-any-return]
+
+    def reference(self, x: Array) -> Array:
+        """float32 of the same shape."""
+        return self.evaluate(x).astype(np.float32)
+
+    def scale_bias(self) -> tuple[Array, Array]:
+        """float64 scale and bias with x * scale + bias equal to it but for rounding."""
+        scale = self.gamma / np.sqrt(self.variance + self.epsilon)
+        return scale, self.beta - self.mean * scale

@@ -1,0 +1,87 @@
+"""Dense (fully connected) layers with binary or with real weights: y[n, o] = sum over k of x[n, k] * w[o, k].
+
+On bits it is BinaryNet's XNOR and bit count (arXiv:1602.02830).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bnnengine.bits import BitTensor, as_bits
+from bnnengine.errors import ModelError
+from bnnengine.layers.base import Array, Spec, Tensors, bad, expect, floats
+from bnnengine.layers.output import Sum, Threshold
+
+
+class _Dense(Sum):
+    def _settle(self) -> None:
+        if len(self.weight.shape) != 2:
+            raise bad(type(self).__name__, "weight", f"shape {self.weight.shape}", "shape (outputs, inputs)")
+        self.settle_output()
+
+    def output_spec(self, spec: Spec) -> Spec:
+        """Vector (K,) to (O,), bits or float32."""
+        expect(self, spec, ("bits", "uint8", "float32"), 1)
+        dtype, (inputs,) = spec
+        if inputs != self.weight.shape[1]:
+            raise bad(type(self).__name__, "inputs", inputs, f"{self.weight.shape[1]}, as the weight has")
+        return self.output_dtype(dtype), (self.outputs,)
+
+    def reference(self, x: Array) -> Array:
+        """(N, K) to (N, O)."""
+        x, weight = self.operands(x)
+        return self.finish(self.to_sum(x @ weight.T))
+
+    def to_record(self) -> tuple[dict[int, Array | BitTensor], list[int]]:
+        """Slots 0 to 4."""
+        return self.output_tensors(), []
+
+    @classmethod
+    def from_record(cls, tensors: Tensors, attributes: Sequence[int], name: str) -> _Dense:
+        """From the file."""
+        return cls(**cls.output_fields(tensors), name=name)  # type: ignore[call-arg]
+
+
+@dataclass(frozen=True, eq=False)
+class BinaryDense(_Dense):
+    """Dense with binary weights; exact in integers on bits and on uint8.
+
+    Args:
+        weight: +1 and -1 (or bool, or a BitTensor), (outputs, inputs).
+        threshold: makes the output bits; int32 for bits and uint8 input, float32 for float32 input.
+        scale, bias: float32, a number or (outputs,), for a float32 output.
+    """
+
+    op = "binary_dense"
+    weight: Any
+    threshold: Threshold | None = None
+    scale: Any = None
+    bias: Any = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        """Packs the weights and checks every field."""
+        try:
+            object.__setattr__(self, "weight", as_bits(self.weight))
+        except ValueError as error:
+            raise ModelError(f"BinaryDense: weight: {error}") from None
+        self._settle()
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(_Dense):
+    """Dense with float32 weights, on float32, uint8 or bits, summed in float32. Arguments as for BinaryDense."""
+
+    op = "dense"
+    weight: Any
+    threshold: Threshold | None = None
+    scale: Any = None
+    bias: Any = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        """Checks every field."""
+        object.__setattr__(self, "weight", floats("Dense", "weight", self.weight))
+        self._settle()

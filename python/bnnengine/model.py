@@ -1,0 +1,190 @@
+"""The network: layers as nodes of a directed acyclic graph, and Sequential, the chain."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bnnengine.errors import InputError, ModelError
+from bnnengine.layers import Input, Layer
+from bnnengine.spec import TensorSpec
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A layer in its place: the names of the values that it reads and makes."""
+
+    name: str
+    layer: Layer
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network.
+
+    Attributes:
+        inputs: what it takes.
+        nodes: its layers, each after those whose values it reads.
+        outputs: the names of the values that leave it.
+        metadata: strings: `name`, `labels` (a JSON list), `preprocessing`, `licence`, `source` and whatever else.
+        values: every value's spec by name; found from the above.
+
+    Raises:
+        ModelError: a layer cannot take its input; a name stands twice or is not there.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    nodes: tuple[Node, ...]
+    outputs: tuple[str, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, TensorSpec] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Finds every value's spec."""
+        values = {spec.name: spec for spec in self.inputs}
+        if len(values) != len(self.inputs):
+            raise ModelError(f"inputs: names stand twice: {[spec.name for spec in self.inputs]}")
+        if not self.nodes:
+            raise ModelError("the network has no layers")
+        seen: set[str] = set()
+        for number, node in enumerate(self.nodes):
+            label = f"layer {number} {node.name!r}"
+            missing = [name for name in node.inputs if name not in values]
+            if missing:
+                raise ModelError(f"{label}: reads {missing}, which no layer before it makes")
+            if node.name in seen or node.outputs[0] in values:
+                raise ModelError(f"{label}: its name, or its value's, stands twice: give each layer a name of its own")
+            seen.add(node.name)
+            try:
+                dtype, shape = node.layer.output_spec((values[node.inputs[0]].dtype, values[node.inputs[0]].shape))
+            except ModelError as error:
+                raise ModelError(f"{label}: {error}") from None
+            values[node.outputs[0]] = TensorSpec(node.outputs[0], dtype, shape)
+        for name in self.outputs:
+            if name not in values:
+                raise ModelError(f"outputs: no layer makes {name!r}")
+        if not all(isinstance(k, str) and isinstance(v, str) for k, v in self.metadata.items()):
+            raise ModelError("metadata: keys and values must be strings; use json.dumps for anything else")
+        object.__setattr__(self, "values", values)
+
+    def optimize(self) -> Model:
+        """The same network with batch norms, signs and pools folded (fuse.py); integer results are the same bits."""
+        from bnnengine.fuse import optimize
+
+        return optimize(self)
+
+    def to_bytes(self) -> bytes:
+        """The network as the bytes of a .bnn file, optimized first.
+
+        Raises:
+            ModelError: it holds something that the file cannot say; the message tells what to do.
+        """
+        from bnnengine.modelfile import to_bytes
+
+        return to_bytes(self.optimize())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes a .bnn file, whole or not at all. Raises ModelError, as to_bytes, and OSError."""
+        data, target = self.to_bytes(), Path(path)
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)
+            os.replace(temporary, target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def load(cls, source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> Model:
+        """Reads a .bnn file back, from a path or from bytes; its layers are the optimized ones.
+
+        Raises:
+            FormatError, VersionError, ModelError: as Engine.load.
+        """
+        from bnnengine.modelfile import from_bytes
+
+        return from_bytes(Path(source).read_bytes() if isinstance(source, (str, os.PathLike)) else source)
+
+    def reference(self, x: npt.ArrayLike | Sequence[npt.ArrayLike], *, all_values: bool = False) -> Any:
+        """Runs the layers' NumPy references: slow, and plainly right.
+
+        Args:
+            x: array (N, *input shape) of the input's dtype; for several inputs a sequence of them.
+            all_values: return every value by name instead of the outputs; bits are int8 arrays of +1 and -1.
+
+        Returns:
+            Array (N, *output shape), or a tuple of them, or a dict.
+        """
+        arrays = [np.asarray(x)] if len(self.inputs) == 1 else [np.asarray(a) for a in x]  # type: ignore[union-attr]
+        values: dict[str, Array] = {}
+        for spec, array in zip(self.inputs, arrays, strict=True):
+            if array.dtype != spec.dtype or array.shape[1:] != spec.shape or array.ndim == 0:
+                raise InputError(f"input {spec.name!r}: got {array.dtype} {array.shape}, wanted {spec.dtype} (N, *{spec.shape})")
+            values[spec.name] = array
+        for node in self.nodes:
+            values[node.outputs[0]] = node.layer.reference(values[node.inputs[0]])
+        if all_values:
+            return values
+        found = tuple(values[name] for name in self.outputs)
+        return found[0] if len(found) == 1 else found
+
+    def summary(self) -> str:
+        """The layers as text, a line each."""
+        lines = [f"{self.metadata.get('name', 'network')}"]
+        lines += [f"  input  {spec.name}: {spec}" for spec in self.inputs]
+        lines += [f"  {n.name:<24} {type(n.layer).__name__:<18} {self.values[n.outputs[0]]}" for n in self.nodes]
+        lines += [f"  output {name}: {self.values[name]}" for name in self.outputs]
+        return "\n".join(lines)
+
+    def with_metadata(self, **metadata: str) -> Model:
+        """The same network with these metadata added."""
+        return replace(self, metadata={**self.metadata, **metadata})
+
+
+def Sequential(  # noqa: N802 - it reads as a class, as in PyTorch and Keras
+    layers: Sequence[Layer], *, name: str | None = None, metadata: Mapping[str, str] | None = None
+) -> Model:
+    """A chain of layers as a Model.
+
+    Args:
+        layers: the first is Input(shape, dtype); each other one reads what the one before it makes.
+        name: goes into the metadata.
+        metadata: strings.
+
+    Raises:
+        ModelError: a layer cannot take what comes before it; the message names it.
+    """
+    if not layers or not isinstance(layers[0], Input):
+        raise ModelError("Sequential: the first layer must be Input(shape, dtype)")
+    first, *rest = layers
+    assert isinstance(first, Input)
+    value = first.name or "input"
+    spec, nodes = TensorSpec(value, first.dtype, first.shape), []
+    counts: dict[str, int] = {}
+    for number, layer in enumerate(rest, 1):
+        if not isinstance(layer, Layer) or isinstance(layer, Input):
+            raise ModelError(f"Sequential: layer {number}: got {layer!r}, wanted a layer (Input only stands first)")
+        kind = type(layer).op or type(layer).__name__.lower()
+        counts[kind] = counts.get(kind, 0) + 1
+        label = layer.name or f"{kind}_{counts[kind]}"
+        nodes.append(Node(label, layer, (value,), (label,)))
+        value = label
+    said = dict(metadata or {})
+    if name is not None:
+        said["name"] = name
+    return Model((spec,), tuple(nodes), (value,), said)
