@@ -5,10 +5,10 @@
  * few channels, one vector takes one pixel (floats) or two (bytes), and additions spread the bits to whole words.
  * Channels past the last one get limits that nothing meets.
  *
- * A word takes 68 operations and 48 loads from floats, 20 and 12 from bytes (half of the loads are limits), 94 and 4 to
- * eight planes. llvm-mca 19, cycles a word from gcc 12 in this order: 36.6, 10.6, 50.5 on neoverse-n1 (bounds 36.5,
- * 10.5, 50.5), 18.1, 5.3, 25.3 on neoverse-v1 (17, 5, 23.3), 22.7, 7.1, 32.4 on apple-m1 (22.7, 6.7, 32.3), 80, 18.1,
- * 48.6 on cortex-a72 (70.3, 15.7, 48.5).
+ * A word takes 68 operations and 48 loads from floats, 20 and 12 from bytes (two thirds of the loads are limits), 92
+ * and 4 to eight planes. llvm-mca 19, cycles a word from gcc 12 in this order: 36.6, 10.6, 50.5 on neoverse-n1
+ * (bounds 36.5, 10.5, 50.5), 18.1, 5.3, 25.3 on neoverse-v1 (17, 5, 23.3), 22.7, 7.1, 32.4 on apple-m1
+ * (22.7, 6.7, 32.3), 80, 18.1, 48.6 on cortex-a72 (70.3, 15.7, 48.5).
  */
 #include "../kernels.h"
 #include "neon_bits.h"
