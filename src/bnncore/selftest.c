@@ -306,6 +306,54 @@ static void case_fgemm(test *t, uint32_t round) {
     judge(t, t->region[0], t->region[1], (size_t)m * y_stride * 4, "fgemm", (const uint32_t[]){m, n, k}, 3);
 }
 
+static void case_igemm(test *t, uint32_t round) {
+    static const uint32_t fixed[][4] = {{1, 1, 1, 1}, {3, 3, 64, 5}, {3, 9, 33, 4}, {7, 21, 31, 9}, {1, 128, 32, 2}, {1, 129, 65, 3}};
+    uint32_t segments = between(t, 1, 7), segment_bytes = between(t, 1, 60), n = between(t, 1, 140), pixels = between(t, 1, 12);
+    if (round < 6) segments = fixed[round][0], segment_bytes = fixed[round][1], n = fixed[round][2], pixels = fixed[round][3];
+    bnn_igemm_shape s = {segments, segment_bytes, n};
+    size_t segment[7], row = segment_bytes + between(t, 0, 9), depth = (size_t)segments * segment_bytes, padded = bnn_round_up(n, BNN_BLOCK);
+    for (uint32_t i = 0; i < segments; i++) segment[i] = i * row * 4;
+    uint8_t *x = t->region[2];
+    int8_t *rows = (int8_t *)t->region[3];
+    uint32_t style = below(t, 4); /* all of them at the extremes, too: sums in 16 bits must not overflow */
+    for (size_t i = 0; i < 16384; i++) x[i] = style == 1 ? 255 : (uint8_t)draw(t);
+    for (size_t i = 0; i < depth * n; i++) rows[i] = style == 1 ? (i / depth & 1 ? 1 : -1) : below(t, 2) ? 1 : -1;
+    const bnn_igemm_kernel *kernel[2] = {&bnn_igemm_ref, bnn_igemm_find(t->isa)};
+    unsigned char *out[2];
+    blank(t, &out[0], &out[1]);
+    for (int i = 0; i < 2; i++) {
+        kernel[i]->weights_pack(&s, rows, t->region[4 + i]);
+        kernel[i]->run(&s, x, segment_bytes, pixels, segment, t->region[4 + i], (int32_t *)(void *)out[i], padded);
+        for (size_t p = 0; p < pixels; p++) memset(out[i] + (p * padded + n) * 4, 0, (padded - n) * 4);
+    }
+    judge(t, t->region[0], t->region[1], pixels * padded * 4, "igemm", (const uint32_t[]){pixels, segments, segment_bytes, n}, 4);
+}
+
+static void case_settle(test *t, uint32_t round) {
+    uint32_t n = round < 8 ? 31 + round * 17 : between(t, 1, 300), pixels = between(t, 1, 9);
+    size_t padded = bnn_round_up(n, BNN_BLOCK);
+    const bnn_settle_kernel *k = bnn_settle_find(t->isa);
+    int32_t *acc = (int32_t *)(void *)t->region[2], *least = (int32_t *)(void *)t->region[3];
+    float *scale = (float *)(void *)t->region[4], *bias = scale + padded;
+    uint64_t *flip = (uint64_t *)(void *)t->region[5];
+    for (size_t i = 0; i < padded * pixels; i++) acc[i] = below(t, 8) ? (int32_t)below(t, 41) - 20 : (int32_t)draw(t);
+    for (size_t i = 0; i < padded; i++) {
+        least[i] = below(t, 8) ? (int32_t)below(t, 41) - 20 : below(t, 2) ? INT32_MAX : INT32_MIN;
+        scale[i] = ((float)below(t, 2001) - 1000.0f) / 617.0f;
+        bias[i] = ((float)below(t, 2001) - 1000.0f) / 7.0f;
+    }
+    draw_bits(t, flip, n, 0);
+    unsigned char *expected, *got;
+    blank(t, &expected, &got);
+    bnn_settle_ref.bits(acc, pixels, n, least, flip, (uint64_t *)(void *)expected);
+    k->bits(acc, pixels, n, least, flip, (uint64_t *)(void *)got);
+    judge(t, t->region[0], t->region[1], pixels * bnn_words(n) * 8, "settle bits", (const uint32_t[]){pixels, n}, 2);
+    blank(t, &expected, &got);
+    bnn_settle_ref.floats(acc, pixels, n, scale, bias, (float *)(void *)expected);
+    k->floats(acc, pixels, n, scale, bias, (float *)(void *)got);
+    judge(t, t->region[0], t->region[1], (size_t)pixels * n * 4, "settle floats", (const uint32_t[]){pixels, n}, 2);
+}
+
 int bnn_selftest_run(const char *family, bnn_isa isa, uint32_t rounds, uint64_t seed, void *memory,
                      bnn_selftest_report *report) {
     static const struct {
@@ -316,7 +364,9 @@ int bnn_selftest_run(const char *family, bnn_isa isa, uint32_t rounds, uint64_t 
                     {"bgemv", 9, case_bgemv},
                     {"pack", 16, case_pack},
                     {"pool", 12, case_pool},
-                    {"fgemm", 6, case_fgemm}};
+                    {"fgemm", 6, case_fgemm},
+                    {"igemm", 6, case_igemm},
+                    {"settle", 8, case_settle}};
     memset(report, 0, sizeof *report);
     if (!bnn_isa_supported(isa)) return -1;
     test t = {.isa = isa, .state = seed | 1, .report = report};

@@ -1,4 +1,5 @@
-/* What becomes of the 16-bit counts of one pixel and up to 64 output channels: bnn_out of kernels.h, AVX2. */
+/* What becomes of finished counts, AVX2: bnn_out of kernels.h, for one pixel and a panel of 32 or 64 output channels.
+ */
 #ifndef BNN_AVX2_OUT_H
 #define BNN_AVX2_OUT_H
 
@@ -6,15 +7,31 @@
 
 #include <immintrin.h>
 
-static inline __m256i out_load(const void *at) { return _mm256_loadu_si256((const __m256i *)at); }
+/* Counts of 32 neighbouring channels, 16 bits each. */
+typedef struct counts32 {
+    __m256i low, high; /* channels 0 to 15, 16 to 31 */
+} counts32;
 
-static inline __m128i out_load_half(const void *at) { return _mm_loadu_si128((const __m128i *)at); }
+/* A panel's part of bnn_out: channels n to n + width - 1, of which `left` exist. */
+typedef struct out_panel {
+    const bnn_out *out;
+    const int16_t *level; /* of channel n in border class 0 */
+    size_t padded;        /* from a class to the next */
+    uint32_t n, width, left;
+} out_panel;
 
-/* Bit i: pop[i] > level[i], for 32 channels. */
-static inline uint32_t out_above(const uint16_t *pop, const int16_t *level) {
-    __m256i a = _mm256_cmpgt_epi16(out_load(pop), out_load(level));
-    __m256i b = _mm256_cmpgt_epi16(out_load(pop + 16), out_load(level + 16));
-    return (uint32_t)_mm256_movemask_epi8(_mm256_permute4x64_epi64(_mm256_packs_epi16(a, b), 0xD8));
+static inline out_panel out_panel_of(const bnn_bgemm_run *r, uint32_t n, uint32_t width) {
+    const uint32_t left = r->n_end - n < width ? r->n_end - n : width;
+    const int16_t *level = r->out.kind == BNN_OUT_COUNTS ? NULL : r->out.level + n;
+    return (out_panel){&r->out, level, bnn_round_up(r->shape->outputs, BNN_BLOCK), n, width, left};
+}
+
+/* Bit i: count of channel i > level[i]. */
+static inline uint32_t counts32_above(counts32 pop, const int16_t *level) {
+    const __m256i *at = (const __m256i *)(const void *)level;
+    __m256i low = _mm256_cmpgt_epi16(pop.low, _mm256_loadu_si256(at));
+    __m256i high = _mm256_cmpgt_epi16(pop.high, _mm256_loadu_si256(at + 1));
+    return (uint32_t)_mm256_movemask_epi8(_mm256_permute4x64_epi64(_mm256_packs_epi16(low, high), 0xD8));
 }
 
 /* The first `lanes` (1 to 8) of 8 lanes. */
@@ -22,39 +39,50 @@ static inline __m256i out_lanes(uint32_t lanes) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
-/* Counts of pixel (y, x) for channels n to n + width - 1, where width is 32 or 64 and n is a multiple of 64. A width of
- * 32 says that no channel past n + 31 exists. */
-static inline void out_put(const bnn_bgemm_run *r, uint32_t y, uint32_t x, uint32_t n, uint32_t width,
-                           const uint16_t *pop) {
-    const bnn_out *out = &r->out;
+static inline void out_put_float(const out_panel *p, float *to, __m128i pop, const int16_t *level, uint32_t i) {
+    if (i >= p->left) return;
+    const __m256i dot =
+        _mm256_sub_epi32(_mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(const void *)(level + i))),
+                         _mm256_slli_epi32(_mm256_cvtepu16_epi32(pop), 1));
+    const __m256 product = _mm256_mul_ps(_mm256_cvtepi32_ps(dot), _mm256_loadu_ps(p->out->scale + p->n + i));
+    const __m256 sum = _mm256_add_ps(product, _mm256_loadu_ps(p->out->bias + p->n + i));
+    if (p->left - i >= 8)
+        _mm256_storeu_ps(to + i, sum);
+    else
+        _mm256_maskstore_ps(to + i, out_lanes(p->left - i), sum);
+}
+
+static inline void out_put_counts(const out_panel *p, int32_t *to, __m128i pop) {
+    const __m256i more = _mm256_sll_epi32(_mm256_cvtepu16_epi32(pop), _mm_cvtsi32_si128((int)p->out->shift));
+    const __m256i sum = _mm256_add_epi32(_mm256_loadu_si256((const __m256i *)(const void *)to), more);
+    _mm256_storeu_si256((__m256i *)(void *)to, sum);
+}
+
+/* Counts of pixel (y, x); a panel of width 32 has no second half. */
+static inline void out_put(const out_panel *p, uint32_t y, uint32_t x, counts32 a, counts32 b) {
+    const bnn_out *out = p->out;
     const size_t at = y * out->row_stride + x * out->stride;
-    if (out->kind == BNN_OUT_COUNTS) {
-        int32_t *counts = (int32_t *)out->data + at + n;
-        const __m128i shift = _mm_cvtsi32_si128((int)out->shift);
-        for (uint32_t i = 0; i < width; i += 8) {
-            __m256i more = _mm256_sll_epi32(_mm256_cvtepu16_epi32(out_load_half(pop + i)), shift);
-            _mm256_storeu_si256((__m256i *)(void *)(counts + i), _mm256_add_epi32(out_load(counts + i), more));
-        }
-        return;
-    }
-    const size_t row = (size_t)out->row_class[y] + out->col_class[x];
-    const int16_t *level = out->level + row * bnn_round_up(r->shape->outputs, BNN_BLOCK) + n;
+    const int16_t *level = p->level;
+    if (out->kind != BNN_OUT_COUNTS) level += ((size_t)out->row_class[y] + out->col_class[x]) * p->padded;
     if (out->kind == BNN_OUT_BITS) {
-        uint64_t above = out_above(pop, level) | (uint64_t)(width > 32 ? out_above(pop + 32, level + 32) : ~0u) << 32;
-        ((uint64_t *)out->data)[at + n / BNN_BLOCK] = ~above ^ out->flip[n / BNN_BLOCK];
+        const uint64_t high = p->width > 32 ? counts32_above(b, level + 32) : ~UINT32_C(0);
+        const uint64_t above = counts32_above(a, level) | high << 32;
+        ((uint64_t *)out->data)[at + p->n / BNN_BLOCK] = ~above ^ out->flip[p->n / BNN_BLOCK];
         return;
     }
-    float *data = (float *)out->data + at + n;
-    const uint32_t left = r->n_end - n < width ? r->n_end - n : width;
-    for (uint32_t i = 0; i < left; i += 8) {
-        __m256i count = _mm256_cvtepu16_epi32(out_load_half(pop + i));
-        __m256i dot = _mm256_sub_epi32(_mm256_cvtepi16_epi32(out_load_half(level + i)), _mm256_slli_epi32(count, 1));
-        __m256 product = _mm256_mul_ps(_mm256_cvtepi32_ps(dot), _mm256_loadu_ps(out->scale + n + i));
-        __m256 sum = _mm256_add_ps(product, _mm256_loadu_ps(out->bias + n + i));
-        if (left - i >= 8)
-            _mm256_storeu_ps(data + i, sum);
-        else
-            _mm256_maskstore_ps(data + i, out_lanes(left - i), sum);
+    const __m256i sixteen[4] = {a.low, a.high, b.low, b.high};
+    for (uint32_t i = 0; i < p->width; i += 16) {
+        const __m128i low = _mm256_castsi256_si128(sixteen[i / 16]),
+                      high = _mm256_extracti128_si256(sixteen[i / 16], 1);
+        if (out->kind == BNN_OUT_FLOAT) {
+            float *to = (float *)out->data + at + p->n;
+            out_put_float(p, to, low, level, i);
+            out_put_float(p, to, high, level, i + 8);
+        } else {
+            int32_t *to = (int32_t *)out->data + at + p->n + i;
+            out_put_counts(p, to, low);
+            out_put_counts(p, to + 8, high);
+        }
     }
 }
 

@@ -1,9 +1,29 @@
 /* Binary matrix product, AVX2: one table look-up counts for two pixels.
+ *
+ * Output channels lie in the byte lanes; a byte of weights is 4 bits of a channel. For two pixels with activation
+ * nibbles a1, a2 the table T[a1 | a2 << 4][w] = popcount(a1 ^ w) | popcount(a2 ^ w) << 4 answers 4 bits of 32 channels
+ * for both pixels in one vpshufb: 256 bit pairs. Three look-ups fill the nibbles of x. Adding x up modulo 256 and its
+ * high nibbles apart gives both pixels' byte sums, up to 60 look-ups: the first pixel's is the one less 16 times the
+ * other. High nibbles add up by vpavgb, of which four values need one shift; the low ones are never masked. So four
+ * times three look-ups, a block, cost a column of 32 channels 12 vpshufb, 8 vpaddb for the threes, 4 vpaddb, 4 vpand,
+ * 3 vpavgb, and a shift with its vpaddb: 33 operations for 3,072 bit pairs.
+ *
+ * A tile is one pair and 64 channels (6,144 bit pairs a block): 66 vector operations, 36 vector loads (24 of weights,
+ * within vpshufb, and 12 of tables) and 12 of table offsets. Bounds, in cycles a block:
+ *
+ *     Zen 3, 4          18    two vector loads a cycle (16.5 for four vector pipes)        341 bit pairs a cycle
+ *     Skylake, Ice Lake 25    two loads a cycle (24 for vpshufb on Skylake's one port)     246
+ *     Alder Lake (P)    22    three vector ports                                           279
+ *
+ * llvm-mca 19 predicts for the loop from gcc 12 (clang 19): znver3 20.3 (21.1), skylake 30.1 (30.1),
+ * icelake-server 26.4 (28.6), alderlake 23.1 (23.1); its znver3 counts vbroadcasti128 as a shuffle, which made a load
+ * of here. Measured on a Zen 5 core: 20.0 (21.2).
+ *
+ * The addresses of a block are read one block ahead: without that the loop takes 23 to 25 cycles, whatever the order of
+ * its instructions. The weights of a part stay in L1 while pixels stream past, and 16-bit counts wait in scratch.
  */
-#include "../kernels.h"
 #include "avx2_out.h"
-
-#include <string.h>
+#include "avx2_table.h"
 
 #if defined(__GNUC__)
 #define UNROLLED static inline __attribute__((always_inline))
@@ -12,256 +32,268 @@
 #endif
 
 enum {
-    GROUP = 4,        /* bits in a look-up */
-    BLOCK = 12,       /* look-ups in the unrolled block */
-    CHUNK = 60,       /* look-ups until the byte sums must be widened: 60 * 4 < 256 */
-    PART_BLOCKS = 32, /* blocks whose weights (24 KiB) stay in L1 beside the tables while pixels stream past */
-    TILE = 64,        /* pixel pairs whose counts wait in scratch between two parts */
-    PANEL = 64,       /* output channels in a panel */
-    NONE = 0x80       /* an index for which vpshufb gives 0 */
+    BLOCK = 12, /* look-ups in the unrolled block */
+    CHUNK = 60, /* look-ups until byte sums are full: 60 * 4 < 256 */
+    PART = 24,  /* blocks whose weights (18 KiB) stay in L1 beside the tables while pixels stream past */
+    TILES = 64, /* tiles whose counts wait in scratch between two parts */
+    FEW = 32    /* tiles below which fetching weights shows */
 };
 
-/* ---- tables: tables[a1 | a2 << 4][w] = popcount(a1 ^ w) | popcount(a2 ^ w) << 4 ---- */
+/* ---- look-ups ----
+ *
+ * Two columns of 32 channels go side by side: the halves of a wide panel for one pair of pixels, or, where 32 channels
+ * or fewer are left, that narrow panel for two pairs.
+ */
 
-#define ONES(x)     (((x) & 1) + ((x) >> 1 & 1) + ((x) >> 2 & 1) + ((x) >> 3 & 1))
-#define ENTRY(a, w) (ONES(((a) & 15) ^ (w)) | ONES(((a) >> 4) ^ (w)) << 4)
-#define ROW(a)                                                                                                         \
-    {ENTRY(a, 0), ENTRY(a, 1), ENTRY(a, 2),  ENTRY(a, 3),  ENTRY(a, 4),  ENTRY(a, 5),  ENTRY(a, 6),  ENTRY(a, 7),      \
-     ENTRY(a, 8), ENTRY(a, 9), ENTRY(a, 10), ENTRY(a, 11), ENTRY(a, 12), ENTRY(a, 13), ENTRY(a, 14), ENTRY(a, 15)}
-#define ROWS4(a)  ROW(a), ROW((a) + 1), ROW((a) + 2), ROW((a) + 3)
-#define ROWS16(a) ROWS4(a), ROWS4((a) + 4), ROWS4((a) + 8), ROWS4((a) + 12)
-#define ROWS64(a) ROWS16(a), ROWS16((a) + 16), ROWS16((a) + 32), ROWS16((a) + 48)
+typedef struct columns {
+    __m256i a, b;
+} columns;
 
-static const _Alignas(BNN_ALIGN) uint8_t tables[256][16] = {ROWS64(0), ROWS64(64), ROWS64(128), ROWS64(192)};
+/* Byte sums: of both pixels' counts, as first + 16 * second modulo 256, and of the second's alone. */
+typedef struct sums {
+    columns both, second;
+} sums;
 
-/* ---- weights: panels of 64 channels, [group][channel] nibbles, a byte each, and one more group of NONE ---- */
+/* gcc would reorder the sums of a block and run out of registers; this keeps them as they are written. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define KEEP(x) __asm__("" : "+x"((x).a), "+x"((x).b))
+#else
+#define KEEP(x) (void)(x)
+#endif
 
-static size_t groups_of(const bnn_bgemm_shape *shape) {
-    return (size_t)shape->taps * ((shape->channels + GROUP - 1) / GROUP);
+static inline columns add(columns x, columns y) {
+    return (columns){_mm256_add_epi8(x.a, y.a), _mm256_add_epi8(x.b, y.b)};
 }
 
-/* Channels in the panel that starts at n: 64, or 32 where that covers the last ones. */
-static uint32_t panel_width(const bnn_bgemm_shape *shape, uint32_t n) { return shape->outputs - n <= 32 ? 32 : 64; }
-
-static size_t panel_bytes(const bnn_bgemm_shape *shape) { return (groups_of(shape) + 1) * PANEL; }
-
-static size_t weights_bytes(const bnn_bgemm_shape *shape) {
-    return bnn_round_up(shape->outputs, PANEL) / PANEL * panel_bytes(shape);
+static inline columns mean(columns x, columns y) {
+    return (columns){_mm256_avg_epu8(x.a, y.a), _mm256_avg_epu8(x.b, y.b)};
 }
 
-/* Where channel c of 32 lies: even bytes hold the first 16, so that they widen to 16 bits in order. */
-static uint32_t lane_of(uint32_t c) { return c % 16 * 2 + c / 16; }
-
-static void weights_pack(const bnn_bgemm_shape *shape, const uint64_t *rows, void *packed) {
-    const size_t words = bnn_words(shape->channels), tap_groups = (shape->channels + GROUP - 1) / GROUP;
-    memset(packed, NONE, weights_bytes(shape));
-    for (uint32_t n = 0; n < shape->outputs; n++) {
-        const uint32_t first = n / PANEL * PANEL, width = panel_width(shape, first), c = n - first;
-        uint8_t *at = (uint8_t *)packed + n / PANEL * panel_bytes(shape) + c / 32 * 32 + lane_of(c % 32);
-        for (uint32_t tap = 0; tap < shape->taps; tap++, rows += words)
-            for (size_t g = 0; g < tap_groups; g++, at += width) *at = rows[g / 16] >> g % 16 * GROUP & 15;
-    }
+static inline columns high_nibbles(columns x) {
+    const __m256i high = _mm256_set1_epi8((char)0xF0);
+    return (columns){_mm256_and_si256(x.a, high), _mm256_and_si256(x.b, high)};
 }
 
-/* ---- cells: for each group of a pixel and its mate, the byte offset of their table ---- */
-
-static size_t cell_bytes(const bnn_bgemm_shape *shape) {
-    return (shape->channels + GROUP - 1) / GROUP * sizeof(uint16_t);
+UNROLLED columns shift_right(columns x, const int bits) {
+    return (columns){_mm256_srli_epi16(x.a, bits), _mm256_srli_epi16(x.b, bits)};
 }
 
-/* The offsets of the 16 groups of a word. */
-static inline __m256i word_offsets(uint64_t a, uint64_t mate) {
-    const uint64_t nibbles = UINT64_C(0x0F0F0F0F0F0F0F0F);
-    __m128i even = _mm_cvtsi64_si128((long long)((a & nibbles) | (mate & nibbles) << 4));
-    __m128i odd = _mm_cvtsi64_si128((long long)((a >> 4 & nibbles) | (mate & ~nibbles)));
-    return _mm256_slli_epi16(_mm256_cvtepu8_epi16(_mm_unpacklo_epi8(even, odd)), 4);
+static inline __m256i load(const uint8_t *at) { return _mm256_load_si256((const __m256i *)(const void *)at); }
+
+static inline __m256i table_at(const unsigned char *cell) {
+    uint16_t offset;
+    memcpy(&offset, cell, sizeof offset);
+    return _mm256_broadcastsi128_si256(
+        _mm_load_si128((const __m128i *)(const void *)((const uint8_t *)tables + offset)));
 }
 
-/* The first `count` (1 to 16) offsets, and nothing past them. */
-static inline uint16_t *store_offsets(uint16_t *at, __m256i offsets, size_t count) {
-    __m128i x = _mm256_castsi256_si128(offsets);
-    if (count & 16) {
-        _mm256_storeu_si256((__m256i *)(void *)at, offsets);
-        return at + 16;
-    }
-    if (count & 8) {
-        _mm_storeu_si128((__m128i *)(void *)at, x);
-        x = _mm256_extracti128_si256(offsets, 1);
-        at += 8;
-    }
-    uint64_t rest = (uint64_t)_mm_cvtsi128_si64(x);
-    if (count & 4) {
-        memcpy(at, &rest, 8);
-        rest = (uint64_t)_mm_extract_epi64(x, 1);
-        at += 4;
-    }
-    for (size_t i = 0; i < (count & 3); i++, rest >>= 16) *at++ = (uint16_t)rest;
-    return at;
+UNROLLED columns look(const unsigned char *a, const unsigned char *b, const uint8_t *w, const int wide) {
+    const __m256i t = table_at(a);
+    if (wide) return (columns){_mm256_shuffle_epi8(t, load(w)), _mm256_shuffle_epi8(t, load(w + 32))};
+    return (columns){_mm256_shuffle_epi8(t, load(w)), _mm256_shuffle_epi8(table_at(b), load(w))};
 }
 
-static void cells_fill(const bnn_bgemm_shape *shape, const uint64_t *pixels, size_t limit, size_t mate, size_t step,
-                       void *cells, size_t count) {
-    const size_t words = bnn_words(shape->channels), last = (shape->channels + GROUP - 1) / GROUP - (words - 1) * 16;
-    uint16_t *at = cells;
-    for (size_t i = 0; i < count; i++) {
-        const size_t p = i * step < limit ? i * step : limit - 1, q = p + mate < limit ? p + mate : p;
-        const uint64_t *a = pixels + p * words, *b = pixels + q * words;
-        for (size_t w = 0; w + 1 < words; w++) at = store_offsets(at, word_offsets(a[w], b[w]), 16);
-        at = store_offsets(at, word_offsets(a[words - 1], b[words - 1]), last);
-    }
+/* Adds three look-ups, at most 12 in each nibble, to s->both, and returns their high nibbles. */
+UNROLLED columns look3(const unsigned char *a, const unsigned char *b, const uint8_t *w, const int wide, sums *s) {
+    const size_t next = wide ? 64 : 32;
+    columns x = add(look(a, b, w, wide), look(a + 2, b + 2, w + next, wide));
+    x = add(x, look(a + 4, b + 4, w + 2 * next, wide));
+    s->both = add(s->both, x);
+    KEEP(s->both);
+    return high_nibbles(x);
 }
 
-/* ---- the sum over K for one pair of pixels and one panel ---- */
+/* A block. The mean of bytes whose low bits are clear is exact, so high nibbles add up without being shifted down: four
+ * of them to a quarter of their sum, of which the two low bits are clear again. */
+UNROLLED void look12(const unsigned char *a, const unsigned char *b, const uint8_t *w, const int wide, sums *s) {
+    const size_t next = wide ? 192 : 96;
+    columns x = look3(a, b, w, wide, s);
+    x = mean(x, look3(a + 6, b + 6, w + next, wide, s));
+    columns y = look3(a + 12, b + 12, w + 2 * next, wide, s);
+    y = mean(y, look3(a + 18, b + 18, w + 3 * next, wide, s));
+    s->second = add(s->second, shift_right(mean(x, y), 2));
+    KEEP(s->second);
+}
+
+/* ---- the walk through a panel: what does not fill blocks, singly, then the blocks ---- */
 
 /* Where a look-up, or the first of a block of them, finds its offset and its weights. */
 typedef struct source {
     size_t cell, weights; /* bytes from the pair's first cell; bytes into the panel */
 } source;
 
-/* The walk through a panel: blocks of 12 neighbouring look-ups, and what does not fill a block, singly. */
 typedef struct walk {
-    source *block, *single;
-    size_t blocks, singles; /* singles are a multiple of 3 */
+    const source *single, *block; /* one more entry than blocks may be read */
+    size_t singles, blocks;       /* singles are a multiple of 3 */
 } walk;
 
-static walk walk_of(const bnn_bgemm_run *r, uint32_t width, void *memory) {
-    const size_t groups = groups_of(r->shape), run = groups / r->shape->taps * r->segment_taps;
-    walk w = {memory, (source *)memory + groups / BLOCK, 0, 0};
-    size_t at = 0;
-    for (uint32_t s = 0; s < r->segments; s++) {
-        size_t i = 0;
-        for (; i + BLOCK <= run; i += BLOCK, at += BLOCK)
-            w.block[w.blocks++] = (source){r->segment[s] + i * sizeof(uint16_t), at * width};
-        for (; i < run; i++, at++) w.single[w.singles++] = (source){r->segment[s] + i * sizeof(uint16_t), at * width};
-    }
-    while (w.singles % 3) w.single[w.singles++] = (source){r->segment[0], groups * width};
+static size_t walk_bytes(const bnn_bgemm_shape *shape) {
+    const size_t groups = panel_groups(shape);
+    return bnn_round_up((groups / BLOCK + groups + 3) * sizeof(source), BNN_ALIGN);
+}
+
+static walk walk_of(const bnn_bgemm_run *r, size_t width, source *memory) {
+    const size_t groups = panel_groups(r->shape), run = tap_groups(r->shape) * r->segment_taps;
+    source *at = memory;
+    for (uint32_t s = 0; s < r->segments; s++)
+        for (size_t i = run / BLOCK * BLOCK; i < run; i++)
+            *at++ = (source){r->segment[s] + i * sizeof(uint16_t), (s * run + i) * width};
+    while ((at - memory) % 3) *at++ = (source){r->segment[0], groups * width};
+    walk w = {memory, at, (size_t)(at - memory), 0};
+    for (uint32_t s = 0; s < r->segments; s++)
+        for (size_t i = 0; i + BLOCK <= run; i += BLOCK, w.blocks++)
+            *at++ = (source){r->segment[s] + i * sizeof(uint16_t), (s * run + i) * width};
+    *at = (source){r->segment[0], 0};
     return w;
 }
 
-/* Byte sums of 32 channels: of both pixels' counts, as first + 16 * second modulo 256, and of the second's alone. */
-typedef struct sums {
-    __m256i both, second;
-} sums;
-
-static inline __m256i load(const void *at) { return _mm256_load_si256((const __m256i *)at); }
-
-static inline __m256i table_at(uint16_t offset) {
-    return _mm256_broadcastsi128_si256(
-        _mm_load_si128((const __m128i *)(const void *)((const uint8_t *)tables + offset)));
+/* Three single look-ups. */
+UNROLLED void look_singles(const unsigned char *a, const unsigned char *b, const uint8_t *panel, const source *at,
+                           const int wide, sums *s) {
+    columns x = look(a + at[0].cell, b + at[0].cell, panel + at[0].weights, wide);
+    x = add(x, look(a + at[1].cell, b + at[1].cell, panel + at[1].weights, wide));
+    x = add(x, look(a + at[2].cell, b + at[2].cell, panel + at[2].weights, wide));
+    s->both = add(s->both, x);
+    s->second = add(s->second, shift_right(high_nibbles(x), 4));
 }
 
-/* Three look-ups for 32 channels: at most 12 in each nibble. */
-static inline __m256i look(__m256i t0, const uint8_t *w0, __m256i t1, const uint8_t *w1, __m256i t2,
-                           const uint8_t *w2) {
-    __m256i x = _mm256_add_epi8(_mm256_shuffle_epi8(t0, load(w0)), _mm256_shuffle_epi8(t1, load(w1)));
-    return _mm256_add_epi8(x, _mm256_shuffle_epi8(t2, load(w2)));
-}
-
-#define HIGH(x) _mm256_and_si256(x, _mm256_set1_epi8((char)0xF0))
-
-UNROLLED void look12(const uint16_t *cell, const uint8_t *w, const uint32_t width, sums s[2]) {
-    __m256i x[4][2];
-    for (int i = 0; i < 4; i++, cell += 3, w += 3 * width) {
-        __m256i t0 = table_at(cell[0]), t1 = table_at(cell[1]), t2 = table_at(cell[2]);
-        for (uint32_t v = 0; v < width / 32; v++) {
-            x[i][v] = look(t0, w + 32 * v, t1, w + width + 32 * v, t2, w + 2 * width + 32 * v);
-            s[v].both = _mm256_add_epi8(s[v].both, x[i][v]);
-            x[i][v] = HIGH(x[i][v]);
-            if (i % 2) x[i][v] = _mm256_avg_epu8(x[i - 1][v], x[i][v]);
+/* Byte sums over blocks begin to end - 1, and over the singles where begin is 0; returns their number. */
+UNROLLED size_t part_sums(const walk *k, size_t begin, size_t end, const unsigned char *a, const unsigned char *b,
+                          const uint8_t *panel, const int wide, sums *out) {
+    const __m256i zero = _mm256_setzero_si256();
+    const sums none = {{zero, zero}, {zero, zero}};
+    sums s = none, *const start = out;
+    size_t room = CHUNK;
+    if (begin == 0)
+        for (size_t i = 0; i < k->singles; i += 3, room -= 3) {
+            if (room < 3) *out++ = s, s = none, room = CHUNK;
+            look_singles(a, b, panel, k->single + i, wide, &s);
         }
+    const source *at = k->block + begin, *const stop = k->block + end;
+    source now = *at; /* a block ahead, for its addresses to be there in time */
+    for (; at < stop; room -= BLOCK) {
+        if (room < BLOCK) *out++ = s, s = none, room = CHUNK;
+        const source next = *++at;
+        look12(a + now.cell, b + now.cell, panel + now.weights, wide, &s);
+        now = next;
     }
-    for (uint32_t v = 0; v < width / 32; v++)
-        s[v].second = _mm256_add_epi8(s[v].second, _mm256_srli_epi16(_mm256_avg_epu8(x[1][v], x[3][v]), 2));
+    *out++ = s;
+    return (size_t)(out - start);
 }
 
-UNROLLED void look3(const unsigned char *cells, const source *at, const uint8_t *panel, const uint32_t width,
-                    sums s[2]) {
-    __m256i t[3];
-    for (int i = 0; i < 3; i++) t[i] = table_at(*(const uint16_t *)(const void *)(cells + at[i].cell));
-    for (uint32_t v = 0; v < width / 32; v++) {
-        const uint8_t *w = panel + 32 * v;
-        __m256i x = look(t[0], w + at[0].weights, t[1], w + at[1].weights, t[2], w + at[2].weights);
-        s[v].both = _mm256_add_epi8(s[v].both, x);
-        s[v].second = _mm256_add_epi8(s[v].second, _mm256_srli_epi16(HIGH(x), 4));
-    }
+/* ---- counts ---- */
+
+/* 16-bit sums of the words of byte vectors, modulo 2^16, and of their odd bytes; the even bytes follow from both. */
+typedef struct words {
+    __m256i all, odd;
+} words;
+
+static inline words words_add(words w, __m256i bytes) {
+    return (words){_mm256_add_epi16(w.all, bytes), _mm256_add_epi16(w.odd, _mm256_srli_epi16(bytes, 8))};
 }
 
-static inline void add_bytes(uint16_t *count, __m256i bytes, int first) {
-    __m256i even = _mm256_and_si256(bytes, _mm256_set1_epi16(0xFF)), odd = _mm256_srli_epi16(bytes, 8);
-    __m256i *at = (__m256i *)(void *)count;
-    _mm256_store_si256(at, first ? even : _mm256_add_epi16(even, at[0]));
-    _mm256_store_si256(at + 1, first ? odd : _mm256_add_epi16(odd, at[1]));
+static inline counts32 counts_of(words w) {
+    return (counts32){_mm256_sub_epi16(w.all, _mm256_slli_epi16(w.odd, 8)), w.odd};
 }
 
-/* Counts of the pair's pixels. */
-typedef uint16_t counts[2][PANEL];
-
-UNROLLED void widen(const sums s[2], const uint32_t width, uint16_t (*count)[PANEL], int first) {
-    for (uint32_t v = 0; v < width / 32; v++) {
-        __m256i sixteen = _mm256_slli_epi16(_mm256_and_si256(s[v].second, _mm256_set1_epi8(15)), 4);
-        add_bytes(count[0] + 32 * v, _mm256_sub_epi8(s[v].both, sixteen), first);
-        add_bytes(count[1] + 32 * v, s[v].second, first);
-    }
+static inline __m256i first_of(__m256i both, __m256i second) {
+    return _mm256_sub_epi8(both, _mm256_slli_epi16(_mm256_and_si256(second, _mm256_set1_epi8(15)), 4));
 }
 
-#define NO_SUMS                                                                                                        \
-    {                                                                                                                  \
-        {_mm256_setzero_si256(), _mm256_setzero_si256()}, { _mm256_setzero_si256(), _mm256_setzero_si256() }           \
-    }
+/* Counts of both columns, for the first and the second pixel. */
+typedef struct counts {
+    counts32 a[2], b[2];
+} counts;
 
-/* Adds blocks begin to end - 1, and the singles where `end` is the last block, to the counts of one pair. */
-UNROLLED void pair_add(const walk *k, size_t begin, size_t end, const unsigned char *cells, const uint8_t *panel,
-                       const uint32_t width, uint16_t (*count)[PANEL]) {
-    int first = begin == 0;
-    for (size_t b = begin; b < end;) {
-        sums s[2] = NO_SUMS;
-        for (size_t stop = end - b < CHUNK / BLOCK ? end : b + CHUNK / BLOCK; b < stop; b++)
-            look12((const uint16_t *)(const void *)(cells + k->block[b].cell), panel + k->block[b].weights, width, s);
-        widen(s, width, count, first);
-        first = 0;
+/* Adds up n byte sums. */
+UNROLLED counts counts_sum(const sums *s, size_t n) {
+    const words none = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    words a0 = none, a1 = none, b0 = none, b1 = none;
+    for (size_t i = 0; i < n; i++) {
+        a0 = words_add(a0, first_of(s[i].both.a, s[i].second.a)), a1 = words_add(a1, s[i].second.a);
+        b0 = words_add(b0, first_of(s[i].both.b, s[i].second.b)), b1 = words_add(b1, s[i].second.b);
     }
-    if (end < k->blocks) return;
-    for (size_t i = 0; i < k->singles;) {
-        sums s[2] = NO_SUMS;
-        for (size_t stop = k->singles - i < CHUNK ? k->singles : i + CHUNK; i < stop; i += 3)
-            look3(cells, k->single + i, panel, width, s);
-        widen(s, width, count, first);
-        first = 0;
-    }
+    return (counts){{counts_of(a0), counts_of(a1)}, {counts_of(b0), counts_of(b1)}};
+}
+
+static inline counts32 counts32_add(counts32 x, counts32 y) {
+    return (counts32){_mm256_add_epi16(x.low, y.low), _mm256_add_epi16(x.high, y.high)};
+}
+
+static inline counts counts_add(counts x, const counts *y) {
+    return (counts){{counts32_add(x.a[0], y->a[0]), counts32_add(x.a[1], y->a[1])},
+                    {counts32_add(x.b[0], y->b[0]), counts32_add(x.b[1], y->b[1])}};
 }
 
 /* ---- all pixels and panels ---- */
 
-static size_t walk_bytes(const bnn_bgemm_shape *shape) {
-    const size_t groups = groups_of(shape);
-    return bnn_round_up((groups / BLOCK + groups + 2) * sizeof(source), BNN_ALIGN);
-}
+static size_t sums_most(const bnn_bgemm_shape *shape) { return panel_groups(shape) / (CHUNK - BLOCK) + 2; }
 
 static size_t scratch_bytes(const bnn_bgemm_shape *shape, uint32_t rows, uint32_t cols) {
     (void)rows, (void)cols;
-    return walk_bytes(shape) + TILE * sizeof(counts);
+    return TILES * sizeof(counts) + sums_most(shape) * sizeof(sums) + walk_bytes(shape);
+}
+
+/* Output pixels go in pairs along their row. */
+typedef struct place {
+    uint32_t y, x;
+} place;
+
+static inline place place_next(const bnn_bgemm_run *r, place at) {
+    at.x += 2;
+    return at.x < r->cols ? at : (place){at.y + 1, 0};
+}
+
+static inline const unsigned char *cells_at(const bnn_bgemm_run *r, place at) {
+    return (const unsigned char *)r->cells + at.y * r->row_bytes + at.x / 2 * r->tile_bytes;
+}
+
+/* Fetches a tile's share of the weights of the next part into L2: between few tiles there is no time to wait for them.
+ */
+static inline void fetch_share(const uint8_t *next, const uint8_t *end, size_t tile, size_t tiles) {
+    if (tiles > FEW) return;
+    const size_t share = bnn_round_up(PART * BLOCK * PANEL / tiles, BNN_ALIGN);
+    for (size_t i = tile * share; i < (tile + 1) * share && i < (size_t)(end - next); i += BNN_ALIGN)
+        _mm_prefetch((const char *)next + i, _MM_HINT_T1);
+}
+
+/* Both pixels of a pair, of which the second may lie past the row. */
+UNROLLED void pair_put(const out_panel *out, place at, uint32_t cols, const counts32 a[2], const counts32 b[2]) {
+    out_put(out, at.y, at.x, a[0], b[0]);
+    if (at.x + 1 < cols) out_put(out, at.y, at.x + 1, a[1], b[1]);
 }
 
 UNROLLED void panel_run(const bnn_bgemm_run *r, uint32_t n, const uint32_t width) {
-    const uint8_t *panel = (const uint8_t *)r->weights + n / PANEL * panel_bytes(r->shape);
-    const walk k = walk_of(r, width, r->scratch);
-    counts *count = (counts *)(void *)((unsigned char *)r->scratch + walk_bytes(r->shape));
-    const size_t parts = k.blocks > PART_BLOCKS ? (k.blocks + PART_BLOCKS - 1) / PART_BLOCKS : 1;
-    const size_t row_tiles = (r->cols + 1) / 2, tiles = r->rows * row_tiles;
-    for (size_t start = 0; start < tiles; start += TILE) {
-        const size_t stop = tiles - start < TILE ? tiles : start + TILE;
+    const uint8_t *weights = r->weights, *panel = weights + n / PANEL * panel_bytes(r->shape);
+    const uint8_t *weights_end = weights + weights_bytes(r->shape);
+    counts *const waiting = r->scratch;
+    sums *const s = (void *)(waiting + TILES);
+    const walk k = walk_of(r, width, (void *)(s + sums_most(r->shape)));
+    const out_panel out = out_panel_of(r, n, width);
+    const int wide = width == PANEL;
+    const size_t pairs = wide ? 1 : 2; /* in a tile */
+    const size_t parts = k.blocks > PART ? (k.blocks + PART - 1) / PART : 1;
+    size_t left = (size_t)r->rows * ((r->cols + 1) / 2); /* pairs */
+    for (place start = {0, 0}, at = start; left; start = at) {
+        const size_t batch = left < TILES * pairs ? left : TILES * pairs, tiles = (batch + pairs - 1) / pairs;
+        left -= batch;
         for (size_t part = 0; part < parts; part++) {
             const size_t begin = k.blocks * part / parts, end = k.blocks * (part + 1) / parts;
-            uint32_t y = (uint32_t)(start / row_tiles), x = (uint32_t)(start % row_tiles) * 2;
-            for (size_t tile = start; tile < stop; tile++) {
-                const unsigned char *cells = (const unsigned char *)r->cells + y * r->row_bytes + x / 2 * r->tile_bytes;
-                uint16_t(*c)[PANEL] = count[parts > 1 ? tile - start : 0];
-                pair_add(&k, begin, end, cells, panel, width, c);
-                if (part + 1 == parts) {
-                    out_put(r, y, x, n, width, c[0]);
-                    if (x + 1 < r->cols) out_put(r, y, x + 1, n, width, c[1]);
+            at = start;
+            for (size_t tile = 0; tile < tiles; tile++, at = place_next(r, at)) {
+                const place first = at;
+                const int two = !wide && 2 * tile + 1 < batch;
+                if (two) at = place_next(r, at);
+                fetch_share(panel + end * BLOCK * width, weights_end, tile, tiles);
+                counts c =
+                    counts_sum(s, part_sums(&k, begin, end, cells_at(r, first), cells_at(r, at), panel, wide, s));
+                if (part) c = counts_add(c, waiting + tile);
+                if (part + 1 < parts) {
+                    waiting[tile] = c;
+                    continue;
                 }
-                if ((x += 2) >= r->cols) x = 0, y++;
+                pair_put(&out, first, r->cols, c.a, c.b);
+                if (two) pair_put(&out, at, r->cols, c.b, c.b);
             }
         }
     }
