@@ -135,10 +135,10 @@ typedef struct bnn_fgemm_kernel {
 
 /* ---- igemm: uint8 pixels times +-1 weights, exact in int32 ---------------------------------------------------------
  *
- * y[p][n] = sum over s, i of x[p * pixel_bytes + segment[s] + i] * w[n][s * segment_bytes + i], for first layers, whose sums are
- * too short for bit planes. A kernel row is one segment of the padded image, so nothing is gathered; up to 3 bytes past a
- * segment may be read. y rows are y_stride apart and have room for bnn_round_up(outputs, BNN_BLOCK) sums, those past outputs
- * being the variant's own affair. segments * segment_bytes * 255 < 2^31.
+ * y[p][n] = sum over s, i of x[p * pixel_bytes + segment[s] + i] * w[n][s * segment_bytes + i], for first layers, whose
+ * sums are too short for bit planes. A kernel row is one segment of the padded image, so nothing is gathered; up to 3
+ * bytes past a segment may be read. y rows are y_stride apart and have room for bnn_round_up(outputs, BNN_BLOCK) sums,
+ * those past outputs being the variant's own affair. segments * segment_bytes * 255 < 2^31.
  */
 typedef struct bnn_igemm_shape {
     uint32_t segments, segment_bytes, outputs;
@@ -147,19 +147,22 @@ typedef struct bnn_igemm_shape {
 typedef struct bnn_igemm_kernel {
     bnn_isa isa;
     size_t (*weights_bytes)(const bnn_igemm_shape *shape);
-    void (*weights_pack)(const bnn_igemm_shape *shape, const int8_t *rows, void *packed); /* rows: [outputs][...], +1 and -1 */
-    void (*run)(const bnn_igemm_shape *shape, const uint8_t *x, size_t pixel_bytes, size_t pixels, const size_t *segment,
-                const void *packed, int32_t *y, size_t y_stride);
+    void (*weights_pack)(const bnn_igemm_shape *shape, const int8_t *rows,
+                         void *packed); /* rows: [outputs][...], +1 and -1 */
+    void (*run)(const bnn_igemm_shape *shape, const uint8_t *x, size_t pixel_bytes, size_t pixels,
+                const size_t *segment, const void *packed, int32_t *y, size_t y_stride);
 } bnn_igemm_kernel;
 
 /* ---- settle: int32 sums to outputs ----------------------------------------------------------------------------------
  *
- * bits: bit n of pixel p = (acc[p][n] >= least[n]) ^ flip[n], whole words, pads 0. floats: (float)acc[p][n] * scale[n] + bias[n],
- * rounded after each step. acc rows are bnn_round_up(n, BNN_BLOCK) apart, as are the tables long; outputs are dense.
+ * bits: bit n of pixel p = (acc[p][n] >= least[n]) ^ flip[n], whole words, pads 0. floats: (float)acc[p][n] * scale[n]
+ * + bias[n], rounded after each step. acc rows are bnn_round_up(n, BNN_BLOCK) apart, as are the tables long; outputs
+ * are dense.
  */
 typedef struct bnn_settle_kernel {
     bnn_isa isa;
-    void (*bits)(const int32_t *acc, size_t pixels, size_t n, const int32_t *least, const uint64_t *flip, uint64_t *bits);
+    void (*bits)(const int32_t *acc, size_t pixels, size_t n, const int32_t *least, const uint64_t *flip,
+                 uint64_t *bits);
     void (*floats)(const int32_t *acc, size_t pixels, size_t n, const float *scale, const float *bias, float *y);
 } bnn_settle_kernel;
 

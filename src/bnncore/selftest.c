@@ -307,11 +307,15 @@ static void case_fgemm(test *t, uint32_t round) {
 }
 
 static void case_igemm(test *t, uint32_t round) {
-    static const uint32_t fixed[][4] = {{1, 1, 1, 1}, {3, 3, 64, 5}, {3, 9, 33, 4}, {7, 21, 31, 9}, {1, 128, 32, 2}, {1, 129, 65, 3}};
-    uint32_t segments = between(t, 1, 7), segment_bytes = between(t, 1, 60), n = between(t, 1, 140), pixels = between(t, 1, 12);
-    if (round < 6) segments = fixed[round][0], segment_bytes = fixed[round][1], n = fixed[round][2], pixels = fixed[round][3];
+    static const uint32_t fixed[][4] = {{1, 1, 1, 1},   {3, 3, 64, 5},   {3, 9, 33, 4},
+                                        {7, 21, 31, 9}, {1, 128, 32, 2}, {1, 129, 65, 3}};
+    uint32_t segments = between(t, 1, 7), segment_bytes = between(t, 1, 60), n = between(t, 1, 140),
+             pixels = between(t, 1, 12);
+    if (round < 6)
+        segments = fixed[round][0], segment_bytes = fixed[round][1], n = fixed[round][2], pixels = fixed[round][3];
     bnn_igemm_shape s = {segments, segment_bytes, n};
-    size_t segment[7], row = segment_bytes + between(t, 0, 9), depth = (size_t)segments * segment_bytes, padded = bnn_round_up(n, BNN_BLOCK);
+    size_t segment[7], row = segment_bytes + between(t, 0, 9), depth = (size_t)segments * segment_bytes,
+                       padded = bnn_round_up(n, BNN_BLOCK);
     for (uint32_t i = 0; i < segments; i++) segment[i] = i * row * 4;
     uint8_t *x = t->region[2];
     int8_t *rows = (int8_t *)t->region[3];
@@ -326,7 +330,8 @@ static void case_igemm(test *t, uint32_t round) {
         kernel[i]->run(&s, x, segment_bytes, pixels, segment, t->region[4 + i], (int32_t *)(void *)out[i], padded);
         for (size_t p = 0; p < pixels; p++) memset(out[i] + (p * padded + n) * 4, 0, (padded - n) * 4);
     }
-    judge(t, t->region[0], t->region[1], pixels * padded * 4, "igemm", (const uint32_t[]){pixels, segments, segment_bytes, n}, 4);
+    judge(t, t->region[0], t->region[1], pixels * padded * 4, "igemm",
+          (const uint32_t[]){pixels, segments, segment_bytes, n}, 4);
 }
 
 static void case_settle(test *t, uint32_t round) {
@@ -360,12 +365,8 @@ int bnn_selftest_run(const char *family, bnn_isa isa, uint32_t rounds, uint64_t 
         const char *name;
         uint32_t fixed;
         void (*one)(test *, uint32_t);
-    } families[] = {{"bgemm", 16, case_bgemm},
-                    {"bgemv", 9, case_bgemv},
-                    {"pack", 16, case_pack},
-                    {"pool", 12, case_pool},
-                    {"fgemm", 6, case_fgemm},
-                    {"igemm", 6, case_igemm},
+    } families[] = {{"bgemm", 16, case_bgemm}, {"bgemv", 9, case_bgemv}, {"pack", 16, case_pack},
+                    {"pool", 12, case_pool},   {"fgemm", 6, case_fgemm}, {"igemm", 6, case_igemm},
                     {"settle", 8, case_settle}};
     memset(report, 0, sizeof *report);
     if (!bnn_isa_supported(isa)) return -1;

@@ -1,9 +1,9 @@
 /* uint8 pixels times +-1 weights, AVX2: 16 outputs in the 16-bit lanes, two products a step.
  *
- * vpmaddubsw multiplies a broadcast pair of pixel bytes with a pair of weights for each of 16 outputs and adds the two: at most 510
- * either way, so 64 steps add up in 16 bits before they must be widened. A tile is 4 pixels x 32 outputs: a step loads 2
- * weight vectors, broadcasts 4 pairs, and does 8 vpmaddubsw and 8 vpaddw for 256 products: 16 operations on two multiply pipes (Zen
- * 3, Skylake: 4 cycles, 64 products a cycle).
+ * vpmaddubsw multiplies a broadcast pair of pixel bytes with a pair of weights for each of 16 outputs and adds the two:
+ * at most 510 either way, so 64 steps add up in 16 bits before they must be widened. A tile is 4 pixels x 32 outputs: a
+ * step loads 2 weight vectors, broadcasts 4 pairs, and does 8 vpmaddubsw and 8 vpaddw for 256 products: 16 operations
+ * on two multiply pipes (Zen 3, Skylake: 4 cycles, 64 products a cycle).
  */
 #include "../kernels.h"
 
@@ -52,8 +52,8 @@ static inline void widen(int32_t *y, __m256i sum, int add) {
 }
 
 /* `tile` pixels (a constant where this is inlined) and 32 outputs. */
-static inline void run_tile(const bnn_igemm_shape *s, int tile, const uint8_t *x, size_t pixel_bytes, const size_t *segment,
-                            const int8_t *w, int32_t *y, size_t y_stride) {
+static inline void run_tile(const bnn_igemm_shape *s, int tile, const uint8_t *x, size_t pixel_bytes,
+                            const size_t *segment, const int8_t *w, int32_t *y, size_t y_stride) {
     __m256i sum[TILE_P][2];
     size_t steps = 0;
     int widened = 0;
@@ -91,7 +91,8 @@ static void run(const bnn_igemm_shape *s, const uint8_t *x, size_t pixel_bytes, 
         size_t p = 0;
         for (; p + TILE_P <= pixels; p += TILE_P)
             run_tile(s, TILE_P, x + p * pixel_bytes, pixel_bytes, segment, w, y + p * y_stride + first, y_stride);
-        for (; p < pixels; p++) run_tile(s, 1, x + p * pixel_bytes, pixel_bytes, segment, w, y + p * y_stride + first, y_stride);
+        for (; p < pixels; p++)
+            run_tile(s, 1, x + p * pixel_bytes, pixel_bytes, segment, w, y + p * y_stride + first, y_stride);
     }
 }
 

@@ -1,5 +1,5 @@
-/* uint8 pixels times +-1 weights, portable C: the weights of one product lie output next to output, for what SIMD a compiler's
- * baseline has. */
+/* uint8 pixels times +-1 weights, portable C: the weights of one product lie output next to output, for what SIMD a
+ * compiler's baseline has. */
 #include "../kernels.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* int32 sums to bits or floats, AVX2: 32 comparisons make four masks of 8 lanes, which two saturating packs and one movemask turn
- * into 32 bits: 4 compares, 3 packs, 1 permute, 1 movemask, about a cycle for 4 outputs. */
+/* int32 sums to bits or floats, AVX2: 32 comparisons make four masks of 8 lanes, which two saturating packs and one
+ * movemask turn into 32 bits: 4 compares, 3 packs, 1 permute, 1 movemask, about a cycle for 4 outputs. */
 #include "../kernels.h"
 
 #include <immintrin.h>
@@ -10,14 +10,16 @@ static inline __m256i load(const int32_t *x) { return _mm256_loadu_si256((const 
 /* Bits of 32 outputs: acc >= least is not (least > acc). */
 static inline uint32_t bits32(const int32_t *acc, const int32_t *least) {
     __m256i a = _mm256_cmpgt_epi32(load(least), load(acc)), b = _mm256_cmpgt_epi32(load(least + 8), load(acc + 8));
-    __m256i c = _mm256_cmpgt_epi32(load(least + 16), load(acc + 16)), d = _mm256_cmpgt_epi32(load(least + 24), load(acc + 24));
+    __m256i c = _mm256_cmpgt_epi32(load(least + 16), load(acc + 16)),
+            d = _mm256_cmpgt_epi32(load(least + 24), load(acc + 24));
     __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
     /* the packs worked within halves: 4 bytes each of a, b, c, d low, then high */
     bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
     return ~(uint32_t)_mm256_movemask_epi8(bytes);
 }
 
-static void bits(const int32_t *acc, size_t pixels, size_t n, const int32_t *least, const uint64_t *flip, uint64_t *out) {
+static void bits(const int32_t *acc, size_t pixels, size_t n, const int32_t *least, const uint64_t *flip,
+                 uint64_t *out) {
     size_t words = bnn_words(n);
     uint64_t last = bnn_tail_mask(n);
     for (size_t p = 0; p < pixels; p++, acc += words * 64)

@@ -1,7 +1,8 @@
 /* int32 sums to bits or floats, portable C: the definition that the other variants are compared with. */
 #include "../kernels.h"
 
-static void bits(const int32_t *acc, size_t pixels, size_t n, const int32_t *least, const uint64_t *flip, uint64_t *out) {
+static void bits(const int32_t *acc, size_t pixels, size_t n, const int32_t *least, const uint64_t *flip,
+                 uint64_t *out) {
     size_t words = bnn_words(n);
     for (size_t p = 0; p < pixels; p++, acc += words * 64)
         for (size_t w = 0; w < words; w++) {

@@ -9,6 +9,7 @@ static bnn_status prepare(bnn_prepare *p) {
     bnn_sum sum = bnn_sum_of(p->step->node, p->step->in[0]);
     p->step->macs = bnn_sum_macs(&sum);
     if (!bnn_sum_exact(&sum)) return bnn_float_sum_prepare(p);
+    if (bnn_uint8_sum_fits(&sum)) return bnn_uint8_sum_prepare(p);
     if (sum.in == BNN_BITS) p->step->binary_macs = p->step->macs;
     return bnn_binary_sum_prepare(p);
 }

@@ -29,6 +29,9 @@ int bnn_sum_exact(const bnn_sum *sum);
 uint64_t bnn_sum_macs(const bnn_sum *sum);
 
 bnn_status bnn_binary_sum_prepare(bnn_prepare *prepare);
+/* Whether uint8_sum.c takes it: a convolution of uint8 with short sums. */
+int bnn_uint8_sum_fits(const bnn_sum *sum);
+bnn_status bnn_uint8_sum_prepare(bnn_prepare *prepare);
 bnn_status bnn_float_sum_prepare(bnn_prepare *prepare);
 
 #endif
