@@ -38,6 +38,7 @@ cdef extern from "bnncore.h" nogil:
     ctypedef struct bnn_plan_options:
         const char *isa
         uint32_t threads
+        uint64_t share_from
         bnn_limits limits
     ctypedef struct bnn_plan_info:
         const char *isa
@@ -241,7 +242,8 @@ cdef class Plan:
     cdef readonly str isa
     cdef readonly int num_threads
 
-    def __cinit__(self, data, isa, unsigned int num_threads, unsigned long long max_bytes, unsigned long long max_macs):
+    def __cinit__(self, data, isa, unsigned int num_threads, unsigned long long max_bytes, unsigned long long max_macs,
+                  unsigned long long share_from=0):
         cdef bnn_error error
         cdef bnn_plan_options options
         cdef bnn_plan_info info
@@ -252,6 +254,7 @@ cdef class Plan:
         self.model = _load(data)
         options.isa = NULL if isa is None else <const char *>isa_name
         options.threads = num_threads
+        options.share_from = share_from
         options.limits.max_bytes = max_bytes
         options.limits.max_macs = max_macs
         with nogil:

@@ -84,8 +84,10 @@ typedef struct bnn_node_info {
 bnn_status bnn_model_node(const bnn_model *model, uint32_t i, bnn_node_info *info);
 
 typedef struct bnn_plan_options {
-    const char *isa;  /* "ref", "avx2", "avx512", "neon"; NULL for the best that the CPU has */
-    uint32_t threads; /* threads of one session, the caller's among them; 0 for 1 */
+    const char *isa;     /* "ref", "avx2", "avx512", "neon"; NULL for the best that the CPU has */
+    uint32_t threads;    /* threads of one session, the caller's among them; 0 for 1 */
+    uint64_t share_from; /* work, about in binary multiply-accumulates, from which a step is shared; 0 for the default,
+                            1 for all */
     bnn_limits limits;
 } bnn_plan_options;
 

@@ -19,6 +19,7 @@ struct bnn_plan {
     bnn_step *steps;
     bnn_place *places; /* one for each value of the model */
     uint64_t arena_bytes, arena_bound, scratch_bytes, weight_bytes, max_bytes;
+    uint64_t wake_from, share_from; /* work of a run, and of a step, below which one thread does it */
 };
 
 /* About how long a step takes for one sample, in binary multiply-accumulates, for the choice of threads. */

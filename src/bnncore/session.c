@@ -7,10 +7,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Below these, in binary multiply-accumulates, waking or meeting other threads costs more than it saves: a run of about
- * 0.1 ms, a step of about 10 microseconds. */
-static const uint64_t worth_waking = UINT64_C(30000000), worth_sharing = UINT64_C(3000000);
-
 struct bnn_session {
     const bnn_plan *plan;
     bnn_threads *threads; /* NULL for one */
@@ -75,7 +71,7 @@ static void *locate(const chunk *c, uint32_t value) {
 static int shared(const chunk *c, uint32_t step) {
     const bnn_plan *plan = c->session->plan;
     return c->threads > 1 && step < plan->step_count && !plan->steps[step].alias &&
-           bnn_step_work(&plan->steps[step]) * c->batch >= worth_sharing;
+           bnn_step_work(&plan->steps[step]) * c->batch >= plan->share_from;
 }
 
 /* Every thread walks all steps. A small step is the first thread's alone, and threads meet only around shared ones. */
@@ -111,7 +107,7 @@ void bnn_session_run(bnn_session *s, size_t batch, const void *const *inputs, vo
                    .first = first,
                    .step_ns = step_ns,
                    .batch = (uint32_t)(batch - first < plan->chunk ? batch - first : plan->chunk)};
-        c.threads = s->threads && s->work * c.batch >= worth_waking ? plan->threads : 1;
+        c.threads = s->threads && s->work * c.batch >= plan->wake_from ? plan->threads : 1;
         if (c.threads > 1)
             bnn_threads_run(s->threads, walk, &c);
         else
