@@ -20,6 +20,7 @@ typedef struct state {
     const bnn_bgemm_kernel *gemm;
     const bnn_bgemv_kernel *gemv; /* for a dense layer of bits */
     const bnn_pack_kernel *pack;
+    const bnn_settle_kernel *finish; /* of counts */
     bnn_bgemm_shape shape;
     void *packed;
     int16_t *level;     /* [classes][padded], for bits */
@@ -146,6 +147,7 @@ bnn_status bnn_binary_sum_prepare(bnn_prepare *p) {
     const bnn_bgemm_kernel *gemm = bnn_bgemm_find(p->isa);
     st.gemm = gemm;
     st.pack = bnn_pack_find(p->isa);
+    st.finish = bnn_settle_find(p->isa);
     if (step->node->tensors[0]->spec.rank == 2 && st.sum.in == BNN_BITS) st.gemv = bnn_bgemv_find(p->isa);
     st.shape = (bnn_bgemm_shape){st.sum.group_channels, w->kernel_h * w->kernel_w, st.sum.outputs};
     st.segments = w->dilation_w == 1 ? w->kernel_h : w->kernel_h * w->kernel_w;
@@ -200,17 +202,24 @@ typedef struct strip {
 
 static size_t out_elements(const state *st) { return st->sum.to_bits ? st->tables.padded / 64 : st->sum.outputs; }
 
-static void finish_counts(const state *st, const strip *s, const int32_t *counts) {
+/* Outputs n0 .. n1-1 of one pixel whose counts, at n0, become sums in place; n0 starts a block. */
+static void settle(const state *st, uint32_t class_, uint32_t n0, uint32_t n1, int32_t *counts, void *out) {
+    const bnn_tables *t = &st->tables;
+    const int32_t *base = t->base + (size_t)class_ * t->padded + n0;
+    uint32_t n = n1 - n0;
+    for (uint32_t i = 0; i < n; i++) counts[i] = base[i] - t->factor * counts[i];
+    if (st->sum.to_bits)
+        st->finish->bits(counts, 1, n, t->threshold + n0, t->flip + n0 / 64, (uint64_t *)out + n0 / 64);
+    else
+        st->finish->floats(counts, 1, n, t->scale + n0, t->bias + n0, (float *)out + n0);
+}
+
+static void settle_strip(const state *st, const strip *s, int32_t *counts) {
     size_t stride = out_elements(st) * (st->sum.to_bits ? 8 : 4);
-    uint32_t n = s->n_end - s->n_begin;
+    unsigned char *out = s->out;
     for (uint32_t y = 0; y < s->rows; y++)
-        for (uint32_t x = 0; x < s->cols; x++) {
-            size_t pixel = (size_t)y * s->cols + x;
-            unsigned char *out = (unsigned char *)s->out + pixel * stride;
-            if (st->sum.to_bits) memset(out + s->n_begin / 8, 0, bnn_words(n) * BNN_WORD_BYTES);
-            bnn_tables_finish(&st->tables, &st->sum, counts + pixel * st->tables.padded + s->n_begin,
-                              (uint32_t)s->row_class[y] + s->col_class[x], s->n_begin, n, out);
-        }
+        for (uint32_t x = 0; x < s->cols; x++, out += stride, counts += st->tables.padded)
+            settle(st, (uint32_t)s->row_class[y] + s->col_class[x], s->n_begin, s->n_end, counts + s->n_begin, out);
 }
 
 static void run_strip(const state *st, const strip *s, unsigned char *scratch) {
@@ -261,7 +270,7 @@ static void run_strip(const state *st, const strip *s, unsigned char *scratch) {
         r.out.shift = plane;
         k->run(&r);
     }
-    if (st->planes > 1) finish_counts(st, s, counts);
+    if (st->planes > 1) settle_strip(st, s, counts);
 }
 
 /* Rows first .. first+count-1 of the padded image, made in scratch: bits with their border, or eight planes with zeros.
@@ -348,11 +357,10 @@ static void run_vector(const state *st, const bnn_job *job) {
     size_t begin, end;
     bnn_share(job, st->sum.outputs, BNN_BLOCK, &begin, &end);
     if (begin == end) return;
-    uint32_t *pop = (uint32_t *)(void *)(job->scratch + st->counts_at);
-    st->gemv->run(job->in[0], (const uint64_t *)st->sum.weight->data + begin * st->words, st->words, end - begin, pop);
-    if (st->sum.to_bits) memset((uint64_t *)job->out[0] + begin / 64, 0, bnn_words(end - begin) * BNN_WORD_BYTES);
-    bnn_tables_finish(&st->tables, &st->sum, (const int32_t *)pop, 0, (uint32_t)begin, (uint32_t)(end - begin),
-                      job->out[0]);
+    int32_t *counts = (int32_t *)(void *)(job->scratch + st->counts_at);
+    st->gemv->run(job->in[0], (const uint64_t *)st->sum.weight->data + begin * st->words, st->words, end - begin,
+                  (uint32_t *)counts);
+    settle(st, 0, (uint32_t)begin, (uint32_t)end, counts, job->out[0]);
 }
 
 /* Threads share rows of all images, or blocks of outputs where there are few rows and many outputs. */
