@@ -91,30 +91,46 @@ bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     return BNN_OK;
 }
 
-static void gather_tap(const bnn_sum *s, const void *image, size_t pixel, uint32_t group, float *to) {
+/* `count` neighbouring taps from `pixel` on, of one group's channels. */
+static void gather_taps(const bnn_sum *s, const void *image, size_t pixel, uint32_t count, uint32_t group, float *to) {
     size_t first = (size_t)group * s->group_channels, n = s->group_channels;
-    if (s->in == BNN_FLOAT32) {
-        memcpy(to, (const float *)image + pixel * s->in_channels + first, n * sizeof *to);
-    } else if (s->in == BNN_UINT8) {
-        const uint8_t *x = (const uint8_t *)image + pixel * s->in_channels + first;
-        for (size_t c = 0; c < n; c++) to[c] = x[c];
-    } else {
-        expand_bits((const uint64_t *)image + pixel * bnn_words(s->in_channels), first, n, to);
+    if (s->groups == 1 && s->in != BNN_BITS) n *= count, count = 1; /* they lie next to each other */
+    for (uint32_t tap = 0; tap < count; tap++, pixel++, to += n) {
+        if (s->in == BNN_BITS) {
+            expand_bits((const uint64_t *)image + pixel * bnn_words(s->in_channels), first, n, to);
+        } else if (s->in == BNN_UINT8) {
+            const uint8_t *x = (const uint8_t *)image + pixel * s->in_channels + first;
+            for (size_t c = 0; c < n; c++) to[c] = x[c];
+        } else {
+            memcpy(to, (const float *)image + pixel * s->in_channels + first, n * sizeof *to);
+        }
     }
 }
 
-static void gather_row(const bnn_sum *s, const void *image, uint32_t oy, uint32_t ox, uint32_t group, float *to) {
+static float *put_pads(const bnn_sum *s, uint32_t taps, float *to) {
     static const float pads[] = {[BNN_PAD_ZERO] = 0.0f, [BNN_PAD_PLUS] = 1.0f, [BNN_PAD_MINUS] = -1.0f};
+    for (size_t c = 0; c < (size_t)taps * s->group_channels; c++) *to++ = pads[s->pad_value];
+    return to;
+}
+
+static void gather_row(const bnn_sum *s, const void *image, uint32_t oy, uint32_t ox, uint32_t group, float *to) {
     const bnn_window *w = &s->window;
-    for (uint32_t i = 0; i < w->kernel_h; i++)
-        for (uint32_t j = 0; j < w->kernel_w; j++, to += s->group_channels) {
-            int64_t y = (int64_t)oy * w->stride_h - w->pad_top + (int64_t)i * w->dilation_h;
-            int64_t x = (int64_t)ox * w->stride_w - w->pad_left + (int64_t)j * w->dilation_w;
-            if (y >= 0 && y < w->in_h && x >= 0 && x < w->in_w)
-                gather_tap(s, image, (size_t)y * w->in_w + (size_t)x, group, to);
-            else
-                for (uint32_t c = 0; c < s->group_channels; c++) to[c] = pads[s->pad_value];
+    uint32_t i0, i1, j0, j1, step = w->dilation_w == 1 ? w->kernel_w : 1;
+    bnn_window_taps(oy, w->stride_h, w->dilation_h, w->pad_top, w->kernel_h, w->in_h, &i0, &i1);
+    bnn_window_taps(ox, w->stride_w, w->dilation_w, w->pad_left, w->kernel_w, w->in_w, &j0, &j1);
+    to = put_pads(s, i0 * w->kernel_w, to);
+    for (uint32_t i = i0; i < i1; i++) {
+        size_t row = ((size_t)oy * w->stride_h + (size_t)i * w->dilation_h - w->pad_top) * w->in_w;
+        to = put_pads(s, j0, to);
+        for (uint32_t j = j0; j < j1; j += step) {
+            uint32_t count = step < j1 - j ? step : j1 - j;
+            size_t column = (size_t)ox * w->stride_w + (size_t)j * w->dilation_w - w->pad_left;
+            gather_taps(s, image, row + column, count, group, to);
+            to += (size_t)count * s->group_channels;
         }
+        to = put_pads(s, w->kernel_w - j1, to);
+    }
+    put_pads(s, (w->kernel_h - i1) * w->kernel_w, to);
 }
 
 static void finish(const state *st, float *sums, size_t pixels, void *out) {
