@@ -4,7 +4,7 @@
  * to bytes first). The limits stay in registers for a group of pixels, so a vector of floats costs one load, two
  * compares and an AND, and four of them three packs, a permutation and the mask: 17 operations for 32 floats, 7.5 a
  * cycle on four ports (5.7 measured on a Zen 5 core). A byte lies in [low, high] where both saturated
- * differences are 0: 5 operations and the mask for 32. Planes take eight masks, with a doubling (vpaddb) between them:
+ * differences are 0: 4 operations and the mask for 32. Planes take eight masks, with a doubling (vpaddb) between them:
  * vpmovmskb has one port, so 4 bytes a cycle. Where a pixel has few channels, a vector takes several pixels, with the
  * limits repeated, and its mask is cut up.
  */
