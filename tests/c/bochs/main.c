@@ -22,7 +22,8 @@ static inline uint8_t in(uint16_t port) {
 
 static void print(const char *text) {
     for (; *text; text++) {
-        while (!(in(LINE_STATUS) & READY)) {}
+        while (!(in(LINE_STATUS)&READY)) {
+        }
         out(SERIAL, (uint8_t)*text);
     }
 }
@@ -104,6 +105,7 @@ void kernel_main(void) {
         }
         print("done\n");
     }
-    while (!(in(LINE_STATUS) & IDLE)) {}
+    while (!(in(LINE_STATUS)&IDLE)) {
+    }
     for (const char *word = "Shutdown"; *word; word++) out(POWER, (uint8_t)*word); /* Bochs ends on this */
 }
