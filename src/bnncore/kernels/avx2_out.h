@@ -39,12 +39,11 @@ static inline __m256i out_lanes(uint32_t lanes) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
-static inline void out_put_float(const out_panel *p, float *to, __m128i pop, const int16_t *level, uint32_t i) {
+/* Eight dot products of channels i to i + 7. */
+static inline void out_put_float(const out_panel *p, float *to, __m128i dot, uint32_t i) {
     if (i >= p->left) return;
-    const __m256i dot =
-        _mm256_sub_epi32(_mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(const void *)(level + i))),
-                         _mm256_slli_epi32(_mm256_cvtepu16_epi32(pop), 1));
-    const __m256 product = _mm256_mul_ps(_mm256_cvtepi32_ps(dot), _mm256_loadu_ps(p->out->scale + p->n + i));
+    const __m256 x = _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(dot));
+    const __m256 product = _mm256_mul_ps(x, _mm256_loadu_ps(p->out->scale + p->n + i));
     const __m256 sum = _mm256_add_ps(product, _mm256_loadu_ps(p->out->bias + p->n + i));
     if (p->left - i >= 8)
         _mm256_storeu_ps(to + i, sum);
@@ -72,16 +71,17 @@ static inline void out_put(const out_panel *p, uint32_t y, uint32_t x, counts32 
     }
     const __m256i sixteen[4] = {a.low, a.high, b.low, b.high};
     for (uint32_t i = 0; i < p->width; i += 16) {
-        const __m128i low = _mm256_castsi256_si128(sixteen[i / 16]),
-                      high = _mm256_extracti128_si256(sixteen[i / 16], 1);
-        if (out->kind == BNN_OUT_FLOAT) {
+        const __m256i pop = sixteen[i / 16];
+        if (out->kind == BNN_OUT_FLOAT) { /* level - 2 * pop is a dot product, so 16 bits hold it */
             float *to = (float *)out->data + at + p->n;
-            out_put_float(p, to, low, level, i);
-            out_put_float(p, to, high, level, i + 8);
+            const __m256i twice = _mm256_add_epi16(pop, pop);
+            const __m256i dot = _mm256_sub_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(level + i)), twice);
+            out_put_float(p, to, _mm256_castsi256_si128(dot), i);
+            out_put_float(p, to, _mm256_extracti128_si256(dot, 1), i + 8);
         } else {
             int32_t *to = (int32_t *)out->data + at + p->n + i;
-            out_put_counts(p, to, low);
-            out_put_counts(p, to + 8, high);
+            out_put_counts(p, to, _mm256_castsi256_si128(pop));
+            out_put_counts(p, to + 8, _mm256_extracti128_si256(pop, 1));
         }
     }
 }
