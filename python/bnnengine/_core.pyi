@@ -1,5 +1,7 @@
-from typing_extensions import Buffer
+from collections.abc import Sequence
 from typing import Any, TypedDict
+
+from typing_extensions import Buffer
 
 class NodeRecord(TypedDict):
     """One node as the file has it; a bits tensor comes as its words, uint64 [..., words], with its logical shape."""
@@ -44,10 +46,12 @@ class Plan:
     isa: str
     num_threads: int
 
-    def __init__(self, data: Buffer, isa: str | None, num_threads: int, max_bytes: int, max_macs: int, share_from: int = 0) -> None: ...
+    def __init__(
+        self, data: Buffer, isa: str | None, num_threads: int, max_bytes: int, max_macs: int, share_from: int = 0
+    ) -> None: ...
     def data(self) -> bytes: ...
     def info(self) -> dict[str, int]: ...
     def step_infos(self) -> list[StepInfo]: ...
     def run(
-        self, inputs: list[Buffer], outputs: list[Buffer], batch: int, step_ns: list[int] | None = None
+        self, inputs: Sequence[Any], outputs: Sequence[Any], batch: int, step_ns: list[int] | None = None
     ) -> None: ...

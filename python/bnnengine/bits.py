@@ -14,8 +14,8 @@ class BitTensor:
     """An array of +1 and -1, one bit each.
 
     Attributes:
-        words: uint64, shape (*shape[:-1], ceil(shape[-1] / 64)); bit i of a vector is bit i % 64 of word i // 64, and the bits
-            past the last one are zero.
+        words: uint64, shape (*shape[:-1], ceil(shape[-1] / 64)); bit i of a vector is bit i % 64 of word i // 64, and
+            the bits past the last one are zero.
         shape: the shape of the array of +1 and -1, of rank 1 or more.
     """
 

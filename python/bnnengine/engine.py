@@ -131,8 +131,8 @@ class Engine:
         """Runs the network on a batch.
 
         Args:
-            x: array (N, *input_shape) of the input's dtype, N from 0 up; for a network of several inputs a sequence of such
-                arrays, or a mapping by name.
+            x: array (N, *input_shape) of the input's dtype, N from 0 up; for a network of several inputs a sequence of
+                such arrays, or a mapping by name.
             out: array (N, *output_shape) to write into, C-contiguous (for several outputs, a sequence of them).
 
         Returns:
@@ -171,7 +171,9 @@ class Engine:
         if type(x) is not np.ndarray:
             x = np.asarray(x)
         if x.dtype != dtype:
-            raise InputTypeError(f"input {name!r}: dtype: got {x.dtype}, wanted {dtype}: convert it, or scale it as in training")
+            raise InputTypeError(
+                f"input {name!r}: dtype: got {x.dtype}, wanted {dtype}: convert it, or scale it as in training"
+            )
         if x.ndim != rank or x.shape[1:] != shape:
             wanted = "(N, " + "".join(f"{n}, " for n in shape).rstrip(" ").rstrip(",") + ")" if shape else "(N,)"
             hint = ": add a batch axis, x[None]" if x.shape == shape else ""
@@ -216,7 +218,9 @@ class Engine:
         steps = []
         for info, ns in zip(self._plan.step_infos(), least, strict=True):
             rate = info["macs"] * batch / ns if info["macs"] and ns else None
-            steps.append(StepProfile(info["name"], info["op"], info["kernel"], ns / 1e6, ns / total, info["macs"] * batch, rate))
+            steps.append(
+                StepProfile(info["name"], info["op"], info["kernel"], ns / 1e6, ns / total, info["macs"] * batch, rate)
+            )
         return Profile(batch, total / 1e6, tuple(steps))
 
     def summary(self) -> str:
@@ -224,11 +228,15 @@ class Engine:
         info = self._plan.info()
         lines = [f"{self.metadata.get('name', 'network')}: isa {self.isa}, {self.num_threads} thread(s)"]
         lines += [f"  input  {s.name}: {s.dtype} {s.shape}" for s in self.inputs]
-        lines += [f"  {s['name']:<24} {s['op']:<20} {s['kernel']:<14} {s['macs'] / 1e6:9.3f} MMAC" for s in self._plan.step_infos()]
+        lines += [
+            f"  {s['name']:<24} {s['op']:<20} {s['kernel']:<14} {s['macs'] / 1e6:9.3f} MMAC"
+            for s in self._plan.step_infos()
+        ]
         lines += [f"  output {s.name}: {s.dtype} {s.shape}" for s in self.outputs]
         lines.append(
-            f"  memory: tables and packed weights {info['weight_bytes']:,} bytes; values {info['arena_bytes']:,} bytes a sample "
-            f"(at least {info['arena_bound']:,}), {info['chunk']} sample(s) at once; scratch {info['scratch_bytes']:,} bytes a thread"
+            f"  memory: tables and packed weights {info['weight_bytes']:,} bytes; values {info['arena_bytes']:,} bytes "
+            f"a sample (at least {info['arena_bound']:,}), {info['chunk']} sample(s) at once; "
+            f"scratch {info['scratch_bytes']:,} bytes a thread"
         )
         return "\n".join(lines)
 

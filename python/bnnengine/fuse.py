@@ -1,8 +1,9 @@
 """Rewrites that leave what a network computes and change how: each rule is small, named, and listed in RULES.
 
-A rule looks at a chain of layers, each read only by the next, and gives the layers that replace some of them. Batch norm and
-sign become one comparison (FINN, arXiv:1612.07119, section 4.2.2): the threshold is searched for, by bisection over every value that
-the sum can take, against the decision itself in float64, so it is that decision exactly, for either sign of gamma and for zero.
+A rule looks at a chain of layers, each read only by the next, and gives the layers that replace some of them. Batch
+norm and sign become one comparison (FINN, arXiv:1612.07119, section 4.2.2): the threshold is searched for, by
+bisection over every value that the sum can take, against the decision itself in float64, so it is that decision
+exactly, for either sign of gamma and for zero.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ def _pass(model: Model) -> tuple[Model, bool]:
         chain = [start]
         while chain[-1].outputs[0] not in model.outputs and len(readers.get(chain[-1].outputs[0], ())) == 1:
             chain.append(readers[chain[-1].outputs[0]][0])
-        value = model.values[start.inputs[0]]
+        spec = model.values[start.inputs[0]]
         for rule in RULES:
-            rewrite = rule((value.dtype, value.shape), [node.layer for node in chain])
+            rewrite = rule((spec.dtype, spec.shape), [node.layer for node in chain])
             if rewrite is not None:
                 replaced = _replace(model, chain[: rewrite[0]], rewrite[1])
                 if replaced is not None:
@@ -92,7 +93,9 @@ def _decide(affine: Sequence[Layer], sign: Sign | Binarize, y: Array) -> npt.NDA
     return sign.reference(y.astype(np.float32)) > 0
 
 
-def search_threshold(decide: Callable[[Array], npt.NDArray[np.bool_]], channels: int, low: int, high: int) -> tuple[Array, Array, Array]:
+def search_threshold(
+    decide: Callable[[Array], npt.NDArray[np.bool_]], channels: int, low: int, high: int
+) -> tuple[Array, Array, Array]:
     """Bisects a decision that is monotone in whole numbers low .. high, for each channel.
 
     Args:
@@ -101,8 +104,8 @@ def search_threshold(decide: Callable[[Array], npt.NDArray[np.bool_]], channels:
         low, high: the range.
 
     Returns:
-        value: the least number from which a rising decision holds, or the greatest up to which a falling one does; low for a
-            decision that always holds, high + 1 for one that never does.
+        value: the least number from which a rising decision holds, or the greatest up to which a falling one does;
+            low for a decision that always holds, high + 1 for one that never does.
         flip: whether the decision falls.
         constant: whether it is the same everywhere.
     """
@@ -118,7 +121,9 @@ def search_threshold(decide: Callable[[Array], npt.NDArray[np.bool_]], channels:
     return np.where(constant, np.where(at_low, low, high + 1), value), flip, constant
 
 
-def _integer_threshold(decide: Callable[[Array], npt.NDArray[np.bool_]], channels: int, low: int, high: int) -> Threshold:
+def _integer_threshold(
+    decide: Callable[[Array], npt.NDArray[np.bool_]], channels: int, low: int, high: int
+) -> Threshold:
     value, flip, constant = search_threshold(decide, channels, low, high)
     limits = np.iinfo(np.int32)
     value = np.where(constant, np.where(value == low, limits.min, limits.max), value)
@@ -183,8 +188,9 @@ def sum_then_sign(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
 def sum_then_pool_then_sign(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
     """Integer sum, maximum, sign: threshold first, and pool bits.
 
-    A decision that rises holds for the maximum where it holds for any value of the window (an OR); of one that falls the inverse
-    rises, so inverse bits are pooled and inverted back by the pool's flip. Only for integers: a float might be NaN.
+    A decision that rises holds for the maximum where it holds for any value of the window (an OR); of one that falls
+    the inverse rises, so inverse bits are pooled and inverted back by the pool's flip. Only for integers: a float might
+    be NaN.
     """
     layer = chain[0]
     if not isinstance(layer, Sum) or layer.threshold is not None or not layer.exact(spec[0]):

@@ -134,7 +134,9 @@ class Model:
         values: dict[str, Array] = {}
         for spec, array in zip(self.inputs, arrays, strict=True):
             if array.dtype != spec.dtype or array.shape[1:] != spec.shape or array.ndim == 0:
-                raise InputError(f"input {spec.name!r}: got {array.dtype} {array.shape}, wanted {spec.dtype} (N, *{spec.shape})")
+                raise InputError(
+                    f"input {spec.name!r}: got {array.dtype} {array.shape}, wanted {spec.dtype} (N, *{spec.shape})"
+                )
             values[spec.name] = array
         for node in self.nodes:
             values[node.outputs[0]] = node.layer.reference(values[node.inputs[0]])

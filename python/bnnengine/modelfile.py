@@ -71,7 +71,12 @@ class _Writer:
 
     def value(self, spec: TensorSpec) -> bytes:
         """A value record."""
-        return self.name(spec.name) + struct.pack("<BBH", _DTYPES[spec.dtype], len(spec.shape), 0) + self.dims(spec.shape) + bytes(4)
+        return (
+            self.name(spec.name)
+            + struct.pack("<BBH", _DTYPES[spec.dtype], len(spec.shape), 0)
+            + self.dims(spec.shape)
+            + bytes(4)
+        )
 
     def node(self, node: Node, layer: Layer, ids: dict[str, int]) -> bytes:
         """A node record."""
@@ -90,8 +95,8 @@ def _file_layer(model: Model, node: Node) -> Layer:
     layer = node.layer
     if type(layer) not in _NUMBERS:
         raise ModelError(
-            f"layer {node.name!r} ({type(layer).__name__}): the file has no operator for it here: it folds only into a sum, a sign or a "
-            f"float value right before it; put it after one, or save model.optimize()"
+            f"layer {node.name!r} ({type(layer).__name__}): the file has no operator for it: it has to fold into others, "
+            f"which Model.optimize does where it follows a sum or a number"
         )
     if isinstance(layer, (Binarize, ScaleBias)):
         return layer.for_channels(model.values[node.inputs[0]].shape[-1])
@@ -116,7 +121,9 @@ def to_bytes(model: Model) -> bytes:
     """
     for name in model.outputs:
         if model.values[name].dtype == "bits":
-            raise ModelError(f"output {name!r}: bits cannot leave the network; end with ScaleBias() to get +1.0 and -1.0")
+            raise ModelError(
+                f"output {name!r}: bits cannot leave the network; end with ScaleBias() to get +1.0 and -1.0"
+            )
         if name in {spec.name for spec in model.inputs}:
             raise ModelError(f"output {name!r}: is an input of the network")
     writer = _Writer()

@@ -21,8 +21,8 @@ from bnnengine import (
     Sequential,
     Sign,
     TensorSpec,
+    fuse,
 )
-from bnnengine import fuse
 
 
 def signs(rng, *shape):
@@ -33,7 +33,9 @@ def norm(rng, channels, spread=5.0):
     """Gammas of both signs, and a zero."""
     gamma = rng.normal(size=channels)
     gamma[0] = 0.0
-    return BatchNorm(gamma, rng.normal(size=channels), rng.normal(size=channels) * spread, rng.random(channels) * spread + 0.01)
+    return BatchNorm(
+        gamma, rng.normal(size=channels), rng.normal(size=channels) * spread, rng.random(channels) * spread + 0.01
+    )
 
 
 def kinds(model):
@@ -131,7 +133,9 @@ def test_batch_norm_alone_is_scale_and_bias():
 
 def test_binarize_after_a_sum_is_its_threshold():
     rng = np.random.default_rng(0)
-    model = Sequential([Input((8,), "uint8"), BinaryDense(signs(rng, 4, 8)), Binarize(37.5, [False, True, False, True]), ScaleBias()])
+    model = Sequential(
+        [Input((8,), "uint8"), BinaryDense(signs(rng, 4, 8)), Binarize(37.5, [False, True, False, True]), ScaleBias()]
+    )
     fused = model.optimize()
     assert kinds(fused) == ["BinaryDense", "ScaleBias"]
     np.testing.assert_array_equal(fused.nodes[0].layer.threshold.value, [38, 37, 38, 37])

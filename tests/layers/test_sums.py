@@ -69,7 +69,7 @@ def test_binary_conv2d_is_torchs(case):
 @settings(max_examples=60, deadline=None)
 @given(convolutions())
 def test_conv2d_is_torchs(case):
-    kind, x, weight, attributes = case
+    _, x, weight, attributes = case
     weight = (weight * np.linspace(0.1, 2, weight.size).reshape(weight.shape)).astype(np.float32)
     layer = Conv2d(weight, **attributes, scale=0.5, bias=np.arange(weight.shape[0]))
     expected = torch_conv(x, weight, attributes) * 0.5 + np.arange(weight.shape[0])
@@ -126,7 +126,7 @@ def test_threshold_both_ways_and_at_the_tie():
         (lambda: BinaryConv2d(np.ones((4, 3, 3, 2)), padding=3), ("bits", (8, 8, 2)), "padding: got"),
         (lambda: BinaryConv2d(np.ones((4, 3, 3, 2)), pad_value=1), ("uint8", (8, 8, 2)), "pad_value: got 1, wanted 0"),
         (lambda: BinaryDense(np.ones((4, 3))), ("bits", (4, 4, 3)), r"put Flatten\(\) before it"),
-        (lambda: BinaryDense(np.ones((4, 3)), threshold=Threshold(np.zeros(4))), ("bits", (3,)), "threshold dtype: got float32"),
+        (lambda: BinaryDense(np.ones((4, 3)), threshold=Threshold(np.zeros(4))), ("bits", (3,)), "dtype: got float32"),
         (lambda: BinaryDense(BitTensor.pack(np.ones((1, 9000000)))), ("uint8", (9000000,)), "fit in 32 bits"),
     ],
 )  # fmt: skip

@@ -11,7 +11,7 @@ from bnnengine.layers.base import Array, Layer, Spec, expect
 
 @dataclass(frozen=True, eq=False)
 class ArgMax(Layer):
-    """The index of the largest along the last dimension, int64; the first of equals; a NaN never, unless all are NaN (0)."""
+    """The index of the largest along the last dimension, int64: the first of equals; a NaN only where all are (0)."""
 
     op = "argmax"
     name: str | None = None
@@ -27,4 +27,5 @@ class ArgMax(Layer):
         # a NaN loses against -inf, which loses against everything else, yet -inf comes before a NaN
         rank = np.where(np.isnan(x), -1, 0)
         best = np.where(np.isnan(x), -np.inf, x).max(axis=-1, keepdims=True)
-        return np.argmax(np.where(all_nan, True, (rank == 0) & (x == best)), axis=-1).astype(np.int64)
+        first: Array = np.argmax(np.where(all_nan, True, (rank == 0) & (x == best)), axis=-1)
+        return first.astype(np.int64)

@@ -47,7 +47,12 @@ class Binarize(Layer):
         object.__setattr__(self, "threshold", floats("Binarize", "threshold", self.threshold, infinite=True))
         object.__setattr__(self, "flip", np.asarray(self.flip, np.bool_))
         if self.threshold.ndim > 1 or self.flip.ndim > 1:
-            raise bad("Binarize", "threshold", f"rank {max(self.threshold.ndim, self.flip.ndim)}", "a number or shape (channels,)")
+            raise bad(
+                "Binarize",
+                "threshold",
+                f"rank {max(self.threshold.ndim, self.flip.ndim)}",
+                "a number or shape (channels,)",
+            )
 
     def output_spec(self, spec: Spec) -> Spec:
         """Bits of the same shape."""

@@ -12,26 +12,35 @@ from typing import Any
 
 import numpy as np
 
-from bnnengine.bits import BitTensor, as_bits
-from bnnengine.errors import ModelError
-from bnnengine.layers.base import Array, Spec, Tensors, bad, expect, floats
-from bnnengine.layers.output import Sum, Threshold
-from bnnengine.layers.window import Padding, Window, padding_pairs, pair
+from bnnengine.bits import BitTensor
+from bnnengine.layers.base import Array, Spec, Tensors, bad, expect
+from bnnengine.layers.output import BinaryWeights, RealWeights, Sum, Threshold
+from bnnengine.layers.window import Window, padding_pairs, pair
 
 _PAD_CODES = {0: 0, 1: 1, -1: 2}
 
 
+@dataclass(frozen=True, eq=False)
 class _Conv2d(Sum):
-    strides: Any
-    padding: Any
-    dilation: Any
-    pad_value: int
-    groups: int
+    weight: Any
+    strides: Any = 1
+    padding: Any = 0
+    pad_value: int = 0
+    dilation: Any = 1
+    groups: int = 1
+    threshold: Threshold | None = None
+    scale: Any = None
+    bias: Any = None
+    name: str | None = None
 
-    def _settle(self) -> None:
+    def __post_init__(self) -> None:
+        """Brings the weights into form and checks every field."""
         kind = type(self).__name__
+        object.__setattr__(self, "weight", self.take_weight(self.weight))
         if len(self.weight.shape) != 4:
-            raise bad(kind, "weight", f"shape {self.weight.shape}", "shape (outputs, kernel_h, kernel_w, channels / groups)")
+            raise bad(
+                kind, "weight", f"shape {self.weight.shape}", "shape (outputs, kernel_h, kernel_w, channels / groups)"
+            )
         object.__setattr__(self, "strides", pair(kind, "strides", self.strides))
         object.__setattr__(self, "dilation", pair(kind, "dilation", self.dilation))
         object.__setattr__(self, "padding", padding_pairs(kind, self.padding))
@@ -52,7 +61,12 @@ class _Conv2d(Sum):
         expect(self, spec, ("bits", "uint8", "float32"), 3)
         dtype, (height, width, channels) = spec
         if channels != self.weight.shape[3] * self.groups:
-            raise bad(kind, "input channels", channels, f"{self.weight.shape[3] * self.groups} (weight's {self.weight.shape[3]} x {self.groups} groups)")
+            raise bad(
+                kind,
+                "input channels",
+                channels,
+                f"{self.weight.shape[3] * self.groups} (weight's {self.weight.shape[3]} x {self.groups} groups)",
+            )
         if dtype == "uint8" and self.pad_value != 0:
             raise bad(kind, "pad_value", self.pad_value, "0 for uint8 input")
         rows, cols = self.window.output(kind, height, width)
@@ -78,11 +92,16 @@ class _Conv2d(Sum):
     def from_record(cls, tensors: Tensors, attributes: Sequence[int], name: str) -> _Conv2d:
         """From the file."""
         pad_value = {code: value for value, code in _PAD_CODES.items()}[attributes[11]]
-        return cls(**cls.output_fields(tensors), **Window.fields(attributes), groups=attributes[10], pad_value=pad_value, name=name)  # type: ignore[call-arg]
+        return cls(
+            **cls.output_fields(tensors),
+            **Window.fields(attributes),
+            groups=attributes[10],
+            pad_value=pad_value,
+            name=name,
+        )
 
 
-@dataclass(frozen=True, eq=False)
-class BinaryConv2d(_Conv2d):
+class BinaryConv2d(BinaryWeights, _Conv2d):
     """Convolution with binary weights; exact in integers on bits and on uint8.
 
     Args:
@@ -93,46 +112,15 @@ class BinaryConv2d(_Conv2d):
         groups: divides input and output channels.
         threshold: makes the output bits; int32 for bits and uint8 input, float32 for float32 input.
         scale, bias: float32, a number or (outputs,), for a float32 output.
+
+    Raises:
+        ModelError: a field that cannot be.
     """
 
     op = "binary_conv2d"
-    weight: Any
-    strides: Any = 1
-    padding: Padding = 0
-    pad_value: int = 0
-    dilation: Any = 1
-    groups: int = 1
-    threshold: Threshold | None = None
-    scale: Any = None
-    bias: Any = None
-    name: str | None = None
-
-    def __post_init__(self) -> None:
-        """Packs the weights and checks every field."""
-        try:
-            object.__setattr__(self, "weight", as_bits(self.weight))
-        except ValueError as error:
-            raise ModelError(f"BinaryConv2d: weight: {error}") from None
-        self._settle()
 
 
-@dataclass(frozen=True, eq=False)
-class Conv2d(_Conv2d):
+class Conv2d(RealWeights, _Conv2d):
     """Convolution with float32 weights, on float32, uint8 or bits, summed in float32. Arguments as for BinaryConv2d."""
 
     op = "conv2d"
-    weight: Any
-    strides: Any = 1
-    padding: Padding = 0
-    pad_value: int = 0
-    dilation: Any = 1
-    groups: int = 1
-    threshold: Threshold | None = None
-    scale: Any = None
-    bias: Any = None
-    name: str | None = None
-
-    def __post_init__(self) -> None:
-        """Checks every field."""
-        object.__setattr__(self, "weight", floats("Conv2d", "weight", self.weight))
-        self._settle()

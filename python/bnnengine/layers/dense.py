@@ -9,14 +9,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bnnengine.bits import BitTensor, as_bits
-from bnnengine.errors import ModelError
-from bnnengine.layers.base import Array, Spec, Tensors, bad, expect, floats
-from bnnengine.layers.output import Sum, Threshold
+from bnnengine.bits import BitTensor
+from bnnengine.layers.base import Array, Spec, Tensors, bad, expect
+from bnnengine.layers.output import BinaryWeights, RealWeights, Sum, Threshold
 
 
+@dataclass(frozen=True, eq=False)
 class _Dense(Sum):
-    def _settle(self) -> None:
+    weight: Any
+    threshold: Threshold | None = None
+    scale: Any = None
+    bias: Any = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        """Brings the weights into form and checks every field."""
+        object.__setattr__(self, "weight", self.take_weight(self.weight))
         if len(self.weight.shape) != 2:
             raise bad(type(self).__name__, "weight", f"shape {self.weight.shape}", "shape (outputs, inputs)")
         self.settle_output()
@@ -41,47 +49,25 @@ class _Dense(Sum):
     @classmethod
     def from_record(cls, tensors: Tensors, attributes: Sequence[int], name: str) -> _Dense:
         """From the file."""
-        return cls(**cls.output_fields(tensors), name=name)  # type: ignore[call-arg]
+        return cls(**cls.output_fields(tensors), name=name)
 
 
-@dataclass(frozen=True, eq=False)
-class BinaryDense(_Dense):
+class BinaryDense(BinaryWeights, _Dense):
     """Dense with binary weights; exact in integers on bits and on uint8.
 
     Args:
         weight: +1 and -1 (or bool, or a BitTensor), (outputs, inputs).
         threshold: makes the output bits; int32 for bits and uint8 input, float32 for float32 input.
         scale, bias: float32, a number or (outputs,), for a float32 output.
+
+    Raises:
+        ModelError: a field that cannot be.
     """
 
     op = "binary_dense"
-    weight: Any
-    threshold: Threshold | None = None
-    scale: Any = None
-    bias: Any = None
-    name: str | None = None
-
-    def __post_init__(self) -> None:
-        """Packs the weights and checks every field."""
-        try:
-            object.__setattr__(self, "weight", as_bits(self.weight))
-        except ValueError as error:
-            raise ModelError(f"BinaryDense: weight: {error}") from None
-        self._settle()
 
 
-@dataclass(frozen=True, eq=False)
-class Dense(_Dense):
+class Dense(RealWeights, _Dense):
     """Dense with float32 weights, on float32, uint8 or bits, summed in float32. Arguments as for BinaryDense."""
 
     op = "dense"
-    weight: Any
-    threshold: Threshold | None = None
-    scale: Any = None
-    bias: Any = None
-    name: str | None = None
-
-    def __post_init__(self) -> None:
-        """Checks every field."""
-        object.__setattr__(self, "weight", floats("Dense", "weight", self.weight))
-        self._settle()

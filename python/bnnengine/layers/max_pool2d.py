@@ -10,7 +10,7 @@ import numpy as np
 
 from bnnengine.bits import BitTensor
 from bnnengine.layers.base import Array, Layer, Spec, Tensors, bad, channel_vector, expect
-from bnnengine.layers.window import Padding, Window, padding_pairs, pair
+from bnnengine.layers.window import Window, padding_pairs, pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,14 +21,14 @@ class MaxPool2d(Layer):
         kernel: a number or (height, width).
         strides: the same; by default the kernel.
         padding: a number, (height, width), or ((top, bottom), (left, right)), less than the kernel.
-        flip: for bits: channels whose maximum is then inverted, a bool or (channels,). fuse.py carries thresholds of falling
-            direction behind the pool with it.
+        flip: for bits: channels whose maximum is then inverted, a bool or (channels,). fuse.py carries thresholds of
+            falling direction behind the pool with it.
     """
 
     op = "max_pool2d"
     kernel: Any
     strides: Any = None
-    padding: Padding = 0
+    padding: Any = 0
     flip: Any = None
     name: str | None = None
 
@@ -44,7 +44,7 @@ class MaxPool2d(Layer):
     @property
     def window(self) -> Window:
         """Kernel, strides and padding."""
-        return Window(self.kernel, self.strides, (1, 1), self.padding)  # type: ignore[arg-type]
+        return Window(self.kernel, self.strides, (1, 1), self.padding)
 
     def output_spec(self, spec: Spec) -> Spec:
         """Image (H, W, C) to (OH, OW, C), same dtype."""
@@ -60,7 +60,7 @@ class MaxPool2d(Layer):
         """(N, H, W, C) to (N, OH, OW, C); a NaN in a window is its maximum."""
         least = -1 if x.dtype == np.int8 else -np.inf
         seen = [tap for _, _, tap in self.window.taps(x, least)]
-        most = np.maximum.reduce(seen)
+        most: Array = np.maximum.reduce(seen)
         return most if self.flip is None else np.where(self.flip, -most, most).astype(np.int8)
 
     def to_record(self) -> tuple[dict[int, Array | BitTensor], list[int]]:

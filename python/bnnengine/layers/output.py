@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bnnengine.bits import BitTensor
+from bnnengine.bits import BitTensor, as_bits
 from bnnengine.errors import ModelError
 from bnnengine.layers.base import Array, Layer, Tensors, bad, channel_vector, floats
 
@@ -65,15 +65,19 @@ class Threshold:
 class Sum(Layer):
     """Base of the layers that sum products: dense and convolution, with binary or real weights.
 
-    With `threshold` the output is bits; otherwise it is float32(acc) * scale + bias, each step rounded to float32; an absent
-    scale is 1, an absent bias 0. acc is an exact integer where weights are binary and the input is bits or uint8, and float32
-    otherwise.
+    With `threshold` the output is bits; otherwise it is float32(acc) * scale + bias, each step rounded to float32; an
+    absent scale is 1, an absent bias 0. acc is an exact integer where weights are binary and the input is bits or
+    uint8, and float32 otherwise.
     """
 
     weight: Any
     threshold: Threshold | None
-    scale: Array | None
-    bias: Array | None
+    scale: Any
+    bias: Any
+
+    def take_weight(self, weight: Any) -> Any:
+        """The weights in the form that this kind of layer keeps."""
+        raise NotImplementedError
 
     @property
     def outputs(self) -> int:
@@ -105,7 +109,9 @@ class Sum(Layer):
                 vector = channel_vector(self, field, floats(kind, field, values), self.outputs)
                 object.__setattr__(self, field, vector)
         if self.threshold is not None and self.threshold.value.shape != (self.outputs,):
-            raise bad(kind, "threshold", f"{self.threshold.value.shape[0]} values", f"{self.outputs}, one an output channel")
+            raise bad(
+                kind, "threshold", f"{self.threshold.value.shape[0]} values", f"{self.outputs}, one an output channel"
+            )
 
     def output_dtype(self, dtype: str) -> str:
         """The dtype of the output; raises ModelError where the threshold's dtype does not fit the sums."""
@@ -161,3 +167,22 @@ class Sum(Layer):
             assert isinstance(flip, BitTensor)
             threshold = Threshold(np.asarray(tensors[1]), flip.unpack() > 0)
         return {"weight": tensors[0], "threshold": threshold, "scale": tensors.get(3), "bias": tensors.get(4)}
+
+
+class BinaryWeights:
+    """Weights that are bits."""
+
+    def take_weight(self, weight: Any) -> BitTensor:
+        """The weights packed; raises ModelError for anything but +1 and -1."""
+        try:
+            return as_bits(weight)
+        except ValueError as error:
+            raise ModelError(f"{type(self).__name__}: weight: {error}") from None
+
+
+class RealWeights:
+    """Weights that are float32."""
+
+    def take_weight(self, weight: Any) -> Array:
+        """The weights as finite float32."""
+        return floats(type(self).__name__, "weight", weight)

@@ -26,7 +26,7 @@ def padding_pairs(layer: str, value: Padding) -> tuple[Pair, Pair]:
     """A number, (height, width), or ((top, bottom), (left, right)), as the last."""
     if not isinstance(value, (int, np.integer)) and len(value) == 2 and not isinstance(value[0], (int, np.integer)):
         top_bottom, left_right = value
-        return pair(layer, "padding", top_bottom, 0), pair(layer, "padding", left_right, 0)  # type: ignore[arg-type]
+        return pair(layer, "padding", top_bottom, 0), pair(layer, "padding", left_right, 0)
     height, width = pair(layer, "padding", value, 0)  # type: ignore[arg-type]
     return (height, height), (width, width)
 
@@ -48,7 +48,12 @@ class Window:
             if max(self.padding[axis]) >= extent:
                 raise bad(layer, "padding", self.padding, f"less than the dilated kernel, {extent}")
             if size + sum(self.padding[axis]) < extent:
-                raise bad(layer, "kernel", self.kernel, f"a dilated kernel of at most the padded input, {size + sum(self.padding[axis])}")
+                raise bad(
+                    layer,
+                    "kernel",
+                    self.kernel,
+                    f"a dilated kernel of at most the padded input, {size + sum(self.padding[axis])}",
+                )
             sizes.append((size + sum(self.padding[axis]) - extent) // self.strides[axis] + 1)
         return sizes[0], sizes[1]
 
