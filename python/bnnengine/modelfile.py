@@ -95,8 +95,8 @@ def _file_layer(model: Model, node: Node) -> Layer:
     layer = node.layer
     if type(layer) not in _NUMBERS:
         raise ModelError(
-            f"layer {node.name!r} ({type(layer).__name__}): the file has no operator for it: it has to fold into others, "
-            f"which Model.optimize does where it follows a sum or a number"
+            f"layer {node.name!r} ({type(layer).__name__}): the file has no operator for it: it has to "
+            f"fold into others, which Model.optimize does where it follows a sum or a number"
         )
     if isinstance(layer, (Binarize, ScaleBias)):
         return layer.for_channels(model.values[node.inputs[0]].shape[-1])

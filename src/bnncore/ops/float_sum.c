@@ -59,8 +59,7 @@ bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     const bnn_window *w = &s->window;
     st.depth = (size_t)w->kernel_h * w->kernel_w * s->group_channels;
     st.packed_floats = bnn_size_align(st.gemm->weights_bytes(st.depth, s->group_outputs)) / sizeof(float);
-    st.direct = s->in == BNN_FLOAT32 && s->groups == 1 && w->kernel_h * w->kernel_w * w->stride_h * w->stride_w == 1 &&
-                !(w->pad_top | w->pad_left | w->pad_bottom | w->pad_right);
+    st.direct = s->in == BNN_FLOAT32 && s->groups == 1 && bnn_window_is_point(w);
     bnn_carver measure = {0};
     bnn_carve(&measure, sizeof st);
     lay(&st, &measure);

@@ -18,6 +18,12 @@ bnn_status bnn_window_check(const bnn_check *check, bnn_window *window);
 /* The same for a node that has been checked. */
 bnn_window bnn_window_of(const bnn_node *node, const bnn_spec *in);
 
+/* Whether each output sees just the pixel at its own place. */
+static inline int bnn_window_is_point(const bnn_window *w) {
+    return w->kernel_h == 1 && w->kernel_w == 1 && w->stride_h == 1 && w->stride_w == 1 &&
+           !(w->pad_top | w->pad_left | w->pad_bottom | w->pad_right);
+}
+
 /* One axis: the first and one past the last tap that fall inside the image, for the output at `at`. */
 static inline void bnn_window_taps(uint32_t at, uint32_t stride, uint32_t dilation, uint32_t pad, uint32_t kernel,
                                    uint32_t size, uint32_t *begin, uint32_t *end) {

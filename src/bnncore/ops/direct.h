@@ -1,0 +1,46 @@
+/* The direct road of exact integer sums: what binary_sum.c prepares and direct.c runs.
+ *
+ * The padded image is handed to a bgemm kernel as cells, so that nothing is gathered, and for bits the outputs are
+ * formed in the kernel's own pass. It works in bands of output rows whose cells stay in cache. A dense layer on one
+ * sample goes through bgemv instead, which reads the file's packed weights once.
+ */
+#ifndef BNN_DIRECT_H
+#define BNN_DIRECT_H
+
+#include "binary_sum.h"
+
+typedef struct bnn_direct {
+    bnn_sum sum;
+    bnn_tables tables;
+    bnn_gathered *gathered; /* NULL on the direct road, and then what follows is used */
+    const bnn_bgemm_kernel *gemm;
+    const bnn_bgemv_kernel *gemv; /* for a dense layer of bits */
+    const bnn_pack_kernel *pack;
+    const bnn_settle_kernel *finish; /* of counts */
+    bnn_bgemm_shape shape;
+    void *packed;
+    int16_t *level;     /* [classes][padded], for bits */
+    uint16_t *no_class; /* zeros, for flat images */
+    size_t *segment;
+    uint32_t segments, segment_taps;
+    int flat;                                         /* 1x1 windows: the batch is one row of pixels */
+    int shared;                                       /* a cell serves several taps, so there is one for every column */
+    uint32_t planes;                                  /* 1 for bits, 8 for uint8 */
+    uint32_t pitch;                                   /* pixels in a row that windows are read from */
+    int copied;                                       /* such rows are made in scratch: padded, or planes */
+    uint32_t band;                                    /* output rows (pixels of a flat image) in one go */
+    size_t words, cell;                               /* of a pixel, of a cell in bytes */
+    uint64_t rows_at, cells_at, kernel_at, counts_at; /* in scratch */
+} bnn_direct;
+static inline uint32_t bnn_direct_in_rows(const bnn_window *w, uint32_t out_rows) {
+    return (out_rows - 1) * w->stride_h + (w->kernel_h - 1) * w->dilation_h + 1;
+}
+
+static inline uint32_t bnn_direct_row_cells(const bnn_direct *st, uint32_t pitch, uint32_t out_cols) {
+    if (!st->gemm->cells_fill || st->shared) return pitch;
+    return (out_cols + st->gemm->pixels_per_cell - 1) / st->gemm->pixels_per_cell;
+}
+
+void bnn_direct_run(const bnn_step *step, const bnn_job *job);
+
+#endif
