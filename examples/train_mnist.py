@@ -4,7 +4,7 @@
 
 DIR holds MNIST, either as mnist_train.npz and mnist_test.npz (arrays x: uint8 [N, 28, 28] and y) or as the four classic
 IDX files (train-images-idx3-ubyte and so on, also with .gz). OUT receives mnist_mlp.bnn and mnist_cnn.bnn. The two nets
-take some ten minutes each on one or two cores.
+take some ten minutes each on two cores.
 
 How a net of one-bit numbers is trained: the optimizer keeps real ("latent") weights and the forward pass uses their
 signs. A sign has no useful derivative, so the backward pass takes that of clip(x, -1, 1) instead: the straight-through
