@@ -88,6 +88,7 @@ cdef extern from "kernels.h" nogil:
     bnn_isa bnn_isa_best()
     const char *bnn_isa_name(bnn_isa)
     int bnn_isa_from_name(const char *)
+    int bnn_kernel_listed(uint32_t, const char **, bnn_isa *)
 
 cdef extern from "selftest.h" nogil:
     ctypedef struct bnn_selftest_report:
@@ -203,6 +204,19 @@ def read_model(data):
 def isas():
     """Names of the instruction sets that this build and this CPU can run, weakest first."""
     return [bnn_isa_name(<bnn_isa>i).decode() for i in range(BNN_ISA_COUNT) if bnn_isa_supported(<bnn_isa>i)]
+
+
+def kernels():
+    """(family, instruction set) of every kernel variant that this CPU can run, as kernels.def lists them."""
+    cdef const char *family
+    cdef bnn_isa isa
+    cdef uint32_t i = 0
+    found = []
+    while bnn_kernel_listed(i, &family, &isa):
+        if bnn_isa_supported(isa):
+            found.append((family.decode(), bnn_isa_name(isa).decode()))
+        i += 1
+    return found
 
 
 def selftest(str family, str isa, unsigned int rounds, unsigned long long seed):

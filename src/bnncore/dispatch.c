@@ -79,6 +79,13 @@ static const struct {
 #undef BNN_KERNEL
 };
 
+int bnn_kernel_listed(uint32_t i, const char **family, bnn_isa *isa) {
+    if (i >= sizeof variants / sizeof *variants) return 0;
+    *family = variants[i].family;
+    *isa = variants[i].isa;
+    return 1;
+}
+
 static const void *find(const char *family, bnn_isa isa) {
     const void *best = NULL;
     bnn_isa best_isa = BNN_ISA_ref;

@@ -179,6 +179,8 @@ bnn_isa bnn_isa_best(void);
 const char *bnn_isa_name(bnn_isa isa);
 /* The instruction set of that name, or -1. */
 int bnn_isa_from_name(const char *name);
+/* Line i of kernels.def; 0 past the last one. */
+int bnn_kernel_listed(uint32_t i, const char **family, bnn_isa *isa);
 
 /* The family's variant for `isa`, or for the strongest set below it on this architecture that has one. */
 const bnn_bgemm_kernel *bnn_bgemm_find(bnn_isa isa);

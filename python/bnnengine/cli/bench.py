@@ -1,0 +1,91 @@
+"""Measure a model on this machine: latency percentiles by batch, and each layer's time and rate.
+
+Times include the call from Python. The bound of a layer is the time that its kernel would need at the best rate of the family's
+inner loop that this very run saw on any layer, so it shows which layers lag, not how good the kernel is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import numpy as np
+
+from bnnengine.cli.common import Answer, add_engine_arguments, load_engine, sample_inputs, table
+from bnnengine.engine import Engine
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("model", help="a .bnn file")
+    parser.add_argument("--batch", default="1,8,32", metavar="N,N", help="batch sizes (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="time for each batch size (default: %(default)s)")
+    add_engine_arguments(parser)
+
+
+def _latency(engine: Engine, batch: int, seconds: float) -> dict[str, Any]:
+    x = sample_inputs(engine, batch)
+    made = engine.predict(x)
+    outs = list(made) if isinstance(made, tuple) else made
+    times: list[int] = []
+    end = time.perf_counter() + seconds
+    while len(times) < 20 or time.perf_counter() < end:
+        start = time.perf_counter_ns()
+        engine.predict(x, out=outs)
+        times.append(time.perf_counter_ns() - start)
+    us = np.array(times) / 1e3
+    p50, p90, p99 = np.percentile(us, [50, 90, 99])
+    return {"batch": batch, "runs": len(times), "least_us": us.min(), "p50_us": p50, "p90_us": p90, "p99_us": p99,
+            "samples_per_second": batch / p50 * 1e6}  # fmt: skip
+
+
+def _layers(engine: Engine, batch: int, seconds: float) -> list[dict[str, Any]]:
+    profile = engine.profile(sample_inputs(engine, batch), seconds=seconds)
+    best: dict[str, float] = {}
+    for step in profile.steps:
+        best[step.kernel] = max(best.get(step.kernel, 0.0), step.gmacs_per_second or 0.0)
+    found = []
+    for step in profile.steps:
+        rate = step.gmacs_per_second
+        bound = step.macs / best[step.kernel] / 1e3 if rate else None
+        found.append({"name": step.name, "kernel": step.kernel, "us": step.ms * 1e3, "share": step.share, "gmacs_per_second": rate,
+                      "bound_us": bound})  # fmt: skip
+    return found
+
+
+def execute(options: argparse.Namespace) -> Answer:
+    """Measures."""
+    try:
+        batches = [int(n) for n in options.batch.split(",")]
+        if min(batches) < 1:
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"--batch: got {options.batch!r}, wanted whole numbers from 1, such as 1,8,32") from None
+    engine = load_engine(options, options.model)
+    latency = [_latency(engine, batch, options.seconds) for batch in batches]
+    layers = _layers(engine, batches[0], options.seconds)
+    result = {"model": options.model, "isa": engine.isa, "threads": engine.num_threads, "latency": latency, "layers": layers,
+              "layers_batch": batches[0]}  # fmt: skip
+    keys = ["least_us", "p50_us", "p90_us", "p99_us"]
+    rows = [[str(r["batch"]), *(f"{r[k]:.1f}" for k in keys), f"{r['samples_per_second']:,.0f}"] for r in latency]
+    first = table(["batch", "least us", "p50 us", "p90 us", "p99 us", "samples/s"], rows, 0)
+
+    def number(value: float | None, form: str) -> str:
+        return "" if value is None else format(value, form)
+
+    rows = [
+        [
+            s["name"],
+            s["kernel"],
+            f"{s['us']:.2f}",
+            f"{s['share']:.1%}",
+            number(s["gmacs_per_second"], ".1f"),
+            number(s["bound_us"], ".2f"),
+        ]
+        for s in layers
+    ]
+    second = table(["layer", "kernel", "us", "share", "GMAC/s", "bound us"], rows, 2)
+    head = f"{options.model}: {engine.isa}, {engine.num_threads} thread(s) at most"
+    note = f"layers at batch {batches[0]}, least of many; bound: at the best rate of the same kernel in this run"
+    return result, "\n".join([head, "", first, "", second, "", note]), 0
