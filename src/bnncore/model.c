@@ -37,6 +37,7 @@ void bnn_model_free(bnn_model *model) {
     free(model->nodes);
     free(model->tensors);
     free(model->outputs);
+    free(model->metadata);
     free(model);
 }
 
@@ -55,15 +56,11 @@ const bnn_spec *bnn_model_value(const bnn_model *model, uint32_t id) { return &m
 
 void bnn_model_metadata(const bnn_model *model, uint32_t i, const char **key, size_t *key_bytes, const char **value,
                         size_t *value_bytes) {
-    const unsigned char *p = model->metadata; /* the reader has walked this once and found it sound */
-    for (;; i--) {
-        uint32_t length[2];
-        memcpy(length, p, sizeof length);
-        *key = (const char *)p + 8, *key_bytes = length[0];
-        *value = *key + length[0], *value_bytes = length[1];
-        if (i == 0) return;
-        p += (8 + (size_t)length[0] + length[1] + 7) / 8 * 8;
-    }
+    const unsigned char *entry = model->metadata[i];
+    uint32_t length[2];
+    memcpy(length, entry, sizeof length);
+    *key = (const char *)entry + sizeof length, *key_bytes = length[0];
+    *value = *key + length[0], *value_bytes = length[1];
 }
 
 bnn_status bnn_model_node(const bnn_model *model, uint32_t i, bnn_node_info *info) {

@@ -33,7 +33,7 @@ struct bnn_model {
     bnn_tensor *tensors;
     uint32_t *outputs;
     uint32_t value_count, node_count, input_count, output_count, tensor_count, metadata_count;
-    const unsigned char *metadata; /* the first entry */
+    const unsigned char **metadata; /* the entries, in the file */
 };
 
 /* Bytes that a value of one sample, or a tensor, takes; bits fill whole words along the last dimension. Saturating. */

@@ -17,6 +17,7 @@ int bnn_utf8_valid(const unsigned char *text, uint64_t bytes, int allow_control)
         }
         static const uint32_t least[4] = {0, 0x80, 0x800, 0x10000};
         if (code < least[more] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) return 0;
+        if (!allow_control && code < 0xa0) return 0; /* U+0080 to U+009F */
         text += more;
     }
     return 1;
