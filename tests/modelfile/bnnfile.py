@@ -1,5 +1,5 @@
-"""The .bnn format in pure Python, written from docs/format.md alone: builds files, takes them apart, changes fields, and
-signs them again. It shares nothing with the package, so that the package's reader and writer can be held against it.
+"""The .bnn format in pure Python, written from docs/format.md alone: builds files, takes them apart, changes fields,
+and signs them again. It shares nothing with the package, so the package can be held against it.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def bits(*dims: int) -> bytes:
 
 
 def chain() -> BnnFile:
-    """uint8 (3, 4, 3) -> bits -> convolution with thresholds -> flatten -> dense with scale, bias -> softmax and argmax.
+    """uint8 (3, 4, 3) -> bits -> convolution to bits -> flatten -> dense with scale and bias -> softmax, argmax.
 
     Values: 0 input, 1 bits, 2 conv (2, 2, 5), 3 flat (20), 4 dense (4), 5 softmax, 6 argmax. Tensors: 0 threshold
     float32, 1 flip, 2 weight, 3 threshold int32, 4 flip, 5 weight, 6 scale, 7 bias.
@@ -84,7 +84,7 @@ def lone_output() -> BnnFile:
 
 
 def real() -> BnnFile:
-    """float32 (4, 4, 2) -> max pool -> convolution with float thresholds -> pool of bits -> mean -> scale, bias -> dense.
+    """float32 (4, 4, 2) -> max pool -> convolution to bits -> pool of bits -> mean -> scale and bias -> dense.
 
     Values: 0 input, 1 pooled (3, 3, 2), 2 conv bits (3, 3, 4), 3 pooled bits (2, 2, 4), 4 mean (4), 5 scaled, 6 dense.
     Tensors: 0 weight, 1 threshold, 2 flip, 3 flip of the pool, 4 scale, 5 bias, 6 weight, 7 bias.
