@@ -28,6 +28,7 @@ class StepInfo(TypedDict):
     name: str
     op: str
     kernel: str
+    kernel_one: str
     macs: int
     binary_macs: int
     weight_bytes: int

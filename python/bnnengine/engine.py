@@ -217,10 +217,9 @@ class Engine:
         total = max(sum(least), 1)
         steps = []
         for info, ns in zip(self._plan.step_infos(), least, strict=True):
-            rate = info["macs"] * batch / ns if info["macs"] and ns else None
-            steps.append(
-                StepProfile(info["name"], info["op"], info["kernel"], ns / 1e6, ns / total, info["macs"] * batch, rate)
-            )
+            macs, kernel = info["macs"] * batch, info["kernel_one" if batch == 1 else "kernel"]
+            rate = macs / ns if macs and ns else None
+            steps.append(StepProfile(info["name"], info["op"], kernel, ns / 1e6, ns / total, macs, rate))
         return Profile(batch, total / 1e6, tuple(steps))
 
     def summary(self) -> str:

@@ -108,6 +108,7 @@ typedef struct bnn_plan_info {
 typedef struct bnn_step_info {
     const char *name, *op;
     const char *family, *isa; /* of the kernel that does the work; both "" where none is used */
+    const char *family_one;   /* of the kernel for one sample alone */
     uint64_t macs;            /* multiply-accumulates for one sample */
     uint64_t binary_macs;     /* of which on single bits */
     uint64_t weight_bytes;

@@ -187,6 +187,7 @@ bnn_status bnn_plan_step(const bnn_plan *plan, uint32_t i, bnn_step_info *info) 
     *info = (bnn_step_info){.name = step->node->name,
                             .op = step->node->op->name,
                             .family = step->family,
+                            .family_one = step->family_one ? step->family_one : step->family,
                             .isa = step->family[0] ? bnn_isa_name(step->isa) : "",
                             .macs = step->macs,
                             .binary_macs = step->binary_macs,

@@ -6,9 +6,11 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from bnnengine._version import __version__
 from bnnengine.cli import bench, cpu, demo, inspect, run, selftest
+from bnnengine.cli.common import Answer
 from bnnengine.errors import BnnError
 
 COMMANDS = {"demo": demo, "run": run, "inspect": inspect, "bench": bench, "selftest": selftest, "cpu": cpu}
@@ -30,9 +32,10 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; 0 where it went well, 1 where it failed, 2 for words that it does not know."""
     options = parser().parse_args(arguments)
-    command = COMMANDS[options.command]
+    command: Any = COMMANDS[options.command]
     try:
-        result, text, code = command.execute(options)
+        answer: Answer = command.execute(options)
+        result, text, code = answer
         print(json.dumps(result, indent=2) if options.json else text)
         sys.stdout.flush()
     except BrokenPipeError:

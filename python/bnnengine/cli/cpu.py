@@ -37,6 +37,7 @@ def execute(options: argparse.Namespace) -> Answer:
     for number, isa in enumerate(isas):
         for family in families:
             kernels[isa][family] = next(i for i in reversed(isas[: number + 1]) if (family, i) in own)
+    versions = {"bnnengine": __version__, "numpy": np.__version__, "python": platform.python_version()}
     result = {
         "cpu": _cpu_name(),
         "machine": platform.machine(),
@@ -44,16 +45,15 @@ def execute(options: argparse.Namespace) -> Answer:
         "bound": isas[-1],
         "kernels": kernels,
         "threads": default_num_threads(),
-        "versions": {"bnnengine": __version__, "numpy": np.__version__, "python": platform.python_version()},
+        "versions": versions,
     }
     rows = [[isa, *(kernels[isa][f] for f in families)] for isa in isas]
-    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     text = "\n".join(
         [
             f"cpu        {result['cpu']} ({result['machine']})",
             f"runs       {', '.join(isas)}; {isas[-1]} unless told otherwise",
             f"threads    {result['threads']}",
-            f"versions   {versions}",
+            f"versions   {', '.join(f'{name} {version}' for name, version in versions.items())}",
             "",
             table(["asked for", *families], rows, 1 + len(families)),
         ]

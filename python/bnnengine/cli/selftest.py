@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import numpy as np
 
@@ -21,12 +22,12 @@ def execute(options: argparse.Namespace) -> Answer:
     """Runs the comparisons; fails on any difference."""
     if options.rounds < 0 or options.seed < 0:
         raise ValueError("--rounds and --seed: wanted whole numbers from 0")
-    kernels = []
+    kernels: list[dict[str, Any]] = []
     for family, isa in _core.kernels():
         cases, differ, first = _core.selftest(family, isa, options.rounds, options.seed)
         kernels.append({"family": family, "isa": isa, "cases": cases, "differ": differ, "first": first})
     x, _ = shipped_digits()
-    networks = []
+    networks: list[dict[str, Any]] = []
     for name in MODELS:
         data = shipped_model(name)
         expected = Engine.load(data, isa="ref", num_threads=1).predict(x)

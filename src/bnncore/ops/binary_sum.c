@@ -141,6 +141,7 @@ bnn_status bnn_binary_sum_prepare(bnn_prepare *p) {
     }
     memcpy(kept, &st, sizeof st);
     step->family = "bgemm";
+    if (st.gemv && !gather) step->family_one = "bgemv";
     step->isa = gemm->isa;
     step->run = bnn_direct_run;
     return BNN_OK;

@@ -31,6 +31,7 @@ struct bnn_step {
     uint32_t chunk;         /* the largest batch that run will see */
     int alias;              /* the output is the input's memory: there is nothing to run */
     const char *family;     /* of the kernel that does the work, "" for none */
+    const char *family_one; /* the same for one sample alone, where it is another; else NULL */
     bnn_isa isa;            /* of that kernel's variant */
     uint64_t macs, binary_macs, weight_bytes;
     void (*run)(const bnn_step *step, const bnn_job *job);
