@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from bnnengine import _core
+from bnnengine import BinaryDense, Input, Sequential, _core
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -25,3 +26,10 @@ def shared_data() -> Path:
 def isa(request: pytest.FixtureRequest) -> str:
     """Each instruction set that this machine can run."""
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> bytes:
+    """A file of one dense layer: uint8 (5,) to float32 (3,)."""
+    weight = np.array([[1, 1, 1, 1, 1], [-1, 1, -1, 1, -1], [-1, -1, -1, -1, -1]])
+    return Sequential([Input((5,), "uint8"), BinaryDense(weight)], name="tiny").to_bytes()
