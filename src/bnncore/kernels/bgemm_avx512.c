@@ -144,7 +144,8 @@ UNROLLED void rows_fill(const bnn_bgemm_run *r, const out_pixel *p, uint64_t *ro
             if (filled < 64) continue;
             put_words(&w, rest);
             filled -= 64;
-            rest = _mm512_srl_epi64(x, _mm_cvtsi32_si128((int)(bits - filled)));
+            /* never a shift by 64: it clears a word, but not under Bochs 2.7 */
+            rest = filled ? _mm512_srl_epi64(x, _mm_cvtsi32_si128((int)(bits - filled))) : _mm512_setzero_si512();
         }
     if (filled) put_words(&w, rest);
 }
