@@ -33,7 +33,7 @@ seeds = st.integers(0, 2**32)
 
 
 def run_everywhere(model, x, exact=True):
-    """The outputs of every instruction set, on one thread and with every step shared by three, against the reference."""
+    """Every instruction set, on one thread and with every step shared by three, against the reference."""
     expected = model.reference(x)
     data = model.to_bytes()
     for isa in _core.isas():
@@ -237,18 +237,24 @@ def test_a_deep_network_of_odd_sizes():
         )
 
     layers = [
-        Input((33, 31, 3), "uint8"), BinaryConv2d(rng.choice([-1, 1], (37, 3, 3, 3)), threshold=random_threshold(rng, 37, 500), padding=1),
-        conv(37, 70, padding=1, pad_value=1), MaxPool2d(2), conv(70, 130, padding=1, pad_value=-1, strides=2), conv(130, 65, padding=1),
-        Flatten(), BinaryDense(rng.choice([-1, 1], (10, 8 * 8 * 65)), scale=0.01, bias=rng.standard_normal(10)), Softmax(),
-    ]  # fmt: skip
+        Input((33, 31, 3), "uint8"),
+        BinaryConv2d(rng.choice([-1, 1], (37, 3, 3, 3)), threshold=random_threshold(rng, 37, 500), padding=1),
+        conv(37, 70, padding=1, pad_value=1),
+        MaxPool2d(2),
+        conv(70, 130, padding=1, pad_value=-1, strides=2),
+        conv(130, 65, padding=1),
+        Flatten(),
+        BinaryDense(rng.choice([-1, 1], (10, 8 * 8 * 65)), scale=0.01, bias=rng.standard_normal(10)),
+        Softmax(),
+    ]
     x = rng.integers(0, 256, (5, 33, 31, 3)).astype(np.uint8)
     run_everywhere(Sequential(layers), x, exact=False)
 
 
 def test_batches_are_cut_into_chunks_without_a_trace(isa):
     rng = np.random.default_rng(0)
-    layers = [Input((20, 20, 3), "uint8"), BinaryConv2d(rng.choice([-1, 1], (64, 3, 3, 3)), threshold=random_threshold(rng, 64, 300)),
-              Flatten(), BinaryDense(rng.choice([-1, 1], (10, 18 * 18 * 64)))]  # fmt: skip
+    conv = BinaryConv2d(rng.choice([-1, 1], (64, 3, 3, 3)), threshold=random_threshold(rng, 64, 300))
+    layers = [Input((20, 20, 3), "uint8"), conv, Flatten(), BinaryDense(rng.choice([-1, 1], (10, 18 * 18 * 64)))]
     engine = Engine.load(Sequential(layers).to_bytes(), isa=isa)
     chunk = engine._plan.info()["chunk"]
     x = rng.integers(0, 256, (2 * chunk + 3, 20, 20, 3)).astype(np.uint8)
