@@ -24,24 +24,29 @@ static int alive_together(const bnn_lifetime *a, const bnn_lifetime *b) {
     return a->first <= b->last && b->first <= a->last;
 }
 
+/* The lowest offset for `life` among those placed, which are in the order of their offsets: one walk upwards, past
+ * whoever is in the way, to the first gap that is wide enough. */
+static uint64_t lowest_gap(const bnn_lifetime *lives, const uint32_t *placed, uint32_t count,
+                           const bnn_lifetime *life) {
+    uint64_t offset = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const bnn_lifetime *other = &lives[placed[i]];
+        if (offset + life->bytes <= other->offset) break;
+        if (alive_together(life, other) && other->offset + other->bytes > offset) offset = other->offset + other->bytes;
+    }
+    return offset;
+}
+
 uint64_t bnn_arena_place(bnn_lifetime *lives, uint32_t *order, uint32_t count) {
     uint64_t arena = 0;
+    uint32_t *placed = order + count;
     sort_by_size(lives, order, count);
     for (uint32_t i = 0; i < count; i++) {
         bnn_lifetime *life = &lives[order[i]];
-        /* raise the offset past whoever is in the way until nobody is */
-        life->offset = 0;
-        for (int moved = 1; moved;) {
-            moved = 0;
-            for (uint32_t j = 0; j < i; j++) {
-                const bnn_lifetime *other = &lives[order[j]];
-                if (!alive_together(life, other)) continue;
-                if (life->offset + life->bytes <= other->offset || other->offset + other->bytes <= life->offset)
-                    continue;
-                life->offset = other->offset + other->bytes;
-                moved = 1;
-            }
-        }
+        life->offset = lowest_gap(lives, placed, i, life);
+        uint32_t at = i;
+        for (; at && lives[placed[at - 1]].offset > life->offset; at--) placed[at] = placed[at - 1];
+        placed[at] = order[i];
         if (life->offset + life->bytes > arena) arena = life->offset + life->bytes;
     }
     return arena;

@@ -11,7 +11,7 @@ typedef struct bnn_lifetime {
     uint64_t offset;      /* found by bnn_arena_place */
 } bnn_lifetime;
 
-/* Places every lifetime and returns the arena's size. Works in `order`, room for count indices. */
+/* Places every lifetime and returns the arena's size. Works in `order`, room for 2 * count indices. */
 uint64_t bnn_arena_place(bnn_lifetime *lives, uint32_t *order, uint32_t count);
 
 /* The largest sum of bytes alive at one step, which no arena can undercut. `alive` has room for steps + 1 numbers. */

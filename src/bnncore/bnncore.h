@@ -52,7 +52,7 @@ typedef struct bnn_session bnn_session;
 /* What one network may cost; 0 stands for the default. */
 typedef struct bnn_limits {
     uint64_t max_bytes; /* memory of a plan and of a session, each; default 8 GiB */
-    uint64_t max_macs;  /* multiply-accumulates for one sample; default no limit */
+    uint64_t max_macs;  /* multiply-accumulates, and comparisons of pooling, for one sample; default no limit */
 } bnn_limits;
 
 /* Checks all of the file and copies it, so that the caller's bytes are free afterwards. */

@@ -4,15 +4,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-void *bnn_memory_new(uint64_t bytes) {
-    bytes = bnn_size_align(bytes ? bytes : 1);
+/* Under AddressSanitizer what is past the size asked for is as forbidden as it is past the block. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifdef SANITIZED
+#include <sanitizer/asan_interface.h>
+#define FORBID(from, bytes) ASAN_POISON_MEMORY_REGION(from, bytes)
+#else
+#define FORBID(from, bytes) (void)(from)
+#endif
+
+void *bnn_memory_new(uint64_t asked) {
+    uint64_t bytes = bnn_size_align(asked ? asked : 1);
     if (bytes > SIZE_MAX / 2) return NULL;
 #ifdef _MSC_VER
     void *memory = _aligned_malloc((size_t)bytes, BNN_ALIGN);
 #else
     void *memory = aligned_alloc(BNN_ALIGN, (size_t)bytes);
 #endif
-    if (memory) memset(memory, 0, (size_t)bytes);
+    if (!memory) return NULL;
+    memset(memory, 0, (size_t)bytes);
+    FORBID((unsigned char *)memory + asked, (size_t)(bytes - asked));
     return memory;
 }
 

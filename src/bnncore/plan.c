@@ -17,8 +17,9 @@ static const uint64_t default_wake_from = UINT64_C(30000000), default_share_from
 static const uint64_t default_max_bytes = UINT64_C(8) << 30;
 
 uint64_t bnn_step_work(const bnn_step *step) {
-    uint64_t real = step->macs - step->binary_macs;
-    return step->binary_macs + 16 * real + 16 * (bnn_spec_bytes(step->in[0]) + bnn_spec_bytes(step->out[0]));
+    uint64_t real = bnn_size_add(step->macs - step->binary_macs, step->comparisons);
+    uint64_t bytes = bnn_size_add(bnn_spec_bytes(step->in[0]), bnn_spec_bytes(step->out[0]));
+    return bnn_size_add(step->binary_macs, bnn_size_mul(16, bnn_size_add(real, bytes)));
 }
 
 static bnn_status choose_isa(const bnn_plan_options *options, bnn_isa *isa, bnn_error *error) {
@@ -36,7 +37,7 @@ static bnn_status choose_isa(const bnn_plan_options *options, bnn_isa *isa, bnn_
 
 static bnn_status prepare_steps(bnn_plan *plan, const bnn_limits *limits, bnn_error *error) {
     const bnn_model *m = plan->model;
-    uint64_t left = plan->max_bytes, macs = 0;
+    uint64_t left = plan->max_bytes, work = 0;
     for (uint32_t i = 0; i < plan->step_count; i++) {
         bnn_step *step = &plan->steps[i];
         step->node = &m->nodes[i];
@@ -47,13 +48,17 @@ static bnn_status prepare_steps(bnn_plan *plan, const bnn_limits *limits, bnn_er
         bnn_status status = step->node->op->prepare(&prepare);
         if (status != BNN_OK) return status;
         left = prepare.max_bytes;
-        macs = bnn_size_add(macs, step->macs);
         plan->weight_bytes += step->weight_bytes;
-        if (step->scratch_bytes > plan->scratch_bytes) plan->scratch_bytes = step->scratch_bytes;
+        uint64_t scratch = bnn_size_align(step->scratch_bytes);
+        if (scratch > plan->scratch_bytes) plan->scratch_bytes = scratch;
+        work = bnn_size_add(work, bnn_size_add(step->macs, step->comparisons));
+        if (limits->max_macs && work > limits->max_macs)
+            return bnn_fail(
+                error, BNN_E_LIMIT,
+                "layer \"%.48s\" (%s): up to here the network has %llu multiply-accumulates and comparisons "
+                "a sample, the limit is %llu",
+                step->node->name, step->node->op->name, (unsigned long long)work, (unsigned long long)limits->max_macs);
     }
-    if (limits->max_macs && macs > limits->max_macs)
-        return bnn_fail(error, BNN_E_LIMIT, "the network has %llu multiply-accumulates a sample, the limit is %llu",
-                        (unsigned long long)macs, (unsigned long long)limits->max_macs);
     return BNN_OK;
 }
 
@@ -89,7 +94,7 @@ static bnn_status place_values(bnn_plan *plan, uint32_t *root, bnn_lifetime *liv
     find_lifetimes(plan, root, lives);
 
     uint32_t count = 0; /* lifetimes of the arena, moved to the front; order[] then remembers whose they are */
-    uint32_t *owner = order + m->value_count;
+    uint32_t *owner = order + 2 * (size_t)m->value_count;
     for (uint32_t v = 0; v < m->value_count; v++)
         if (root[v] == v && plan->places[v].where == BNN_AT_ARENA) lives[count] = lives[v], owner[count++] = v;
     plan->arena_bytes = bnn_arena_place(lives, order, count);
@@ -102,7 +107,7 @@ static bnn_status place_values(bnn_plan *plan, uint32_t *root, bnn_lifetime *liv
 
 static bnn_status lay_arena(bnn_plan *plan, bnn_error *error) {
     uint32_t n = plan->model->value_count;
-    uint32_t *root = calloc(n, sizeof *root), *order = calloc((size_t)n * 2, sizeof *order);
+    uint32_t *root = calloc(n, sizeof *root), *order = calloc((size_t)n * 3, sizeof *order);
     bnn_lifetime *lives = calloc(n, sizeof *lives);
     uint64_t *alive = calloc((size_t)plan->step_count + 2, sizeof *alive);
     bnn_status status = BNN_E_MEMORY;

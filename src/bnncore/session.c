@@ -30,8 +30,8 @@ bnn_status bnn_session_new(const bnn_plan *plan, bnn_session **out, bnn_error *e
     bnn_session *s = calloc(1, sizeof *s);
     if (!s) return bnn_fail(error, BNN_E_MEMORY, "no memory for a session");
     s->plan = plan;
-    s->arena = bnn_memory_new(plan->arena_bytes * plan->chunk);
-    s->scratch = bnn_memory_new(bnn_size_align(plan->scratch_bytes) * plan->threads);
+    s->arena = bnn_memory_new(bnn_size_mul(plan->arena_bytes, plan->chunk));
+    s->scratch = bnn_memory_new(bnn_size_mul(plan->scratch_bytes, plan->threads));
     if (plan->threads > 1) s->threads = bnn_threads_new(plan->threads);
     for (uint32_t i = 0; i < plan->step_count; i++) s->work = bnn_size_add(s->work, bnn_step_work(&plan->steps[i]));
     if (!s->arena || !s->scratch || (plan->threads > 1 && !s->threads)) {
@@ -71,7 +71,7 @@ static void *locate(const chunk *c, uint32_t value) {
 static int shared(const chunk *c, uint32_t step) {
     const bnn_plan *plan = c->session->plan;
     return c->threads > 1 && step < plan->step_count && !plan->steps[step].alias &&
-           bnn_step_work(&plan->steps[step]) * c->batch >= plan->share_from;
+           bnn_size_mul(bnn_step_work(&plan->steps[step]), c->batch) >= plan->share_from;
 }
 
 /* Every thread walks all steps. A small step is the first thread's alone, and threads meet only around shared ones. */
@@ -86,7 +86,7 @@ static void walk(void *argument, uint32_t thread) {
             bnn_job job = {.batch = c->batch,
                            .thread = together ? thread : 0,
                            .threads = together ? c->threads : 1,
-                           .scratch = c->session->scratch + bnn_size_align(plan->scratch_bytes) * thread};
+                           .scratch = c->session->scratch + plan->scratch_bytes * thread};
             for (uint32_t k = 0; k < step->node->op->inputs; k++) job.in[k] = locate(c, step->node->inputs[k]);
             for (uint32_t k = 0; k < step->node->op->outputs; k++) job.out[k] = locate(c, step->node->outputs[k]);
             step->run(step, &job);
@@ -107,7 +107,7 @@ void bnn_session_run(bnn_session *s, size_t batch, const void *const *inputs, vo
                    .first = first,
                    .step_ns = step_ns,
                    .batch = (uint32_t)(batch - first < plan->chunk ? batch - first : plan->chunk)};
-        c.threads = s->threads && s->work * c.batch >= plan->wake_from ? plan->threads : 1;
+        c.threads = s->threads && bnn_size_mul(s->work, c.batch) >= plan->wake_from ? plan->threads : 1;
         if (c.threads > 1)
             bnn_threads_run(s->threads, walk, &c);
         else

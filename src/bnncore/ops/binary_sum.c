@@ -111,6 +111,7 @@ bnn_status bnn_binary_sum_prepare(bnn_prepare *p) {
     st.segments = w->dilation_w == 1 ? w->kernel_h : w->kernel_h * w->kernel_w;
     st.segment_taps = w->dilation_w == 1 ? w->kernel_w : 1;
 
+    BNN_TRY(bnn_prepare_fits(p, bnn_tables_least(&st.sum)));
     bnn_carver measure = {0};
     bnn_carve(&measure, sizeof st);
     uint64_t gathered = gather ? bnn_gathered_bytes(&st.sum, gemm) : 0;

@@ -31,6 +31,8 @@ typedef struct bnn_carver {
 
 void *bnn_carve(bnn_carver *carver, uint64_t bytes);
 
+/* Bytes that the tables take at the least; to lay them takes time in proportion. */
+uint64_t bnn_tables_least(const bnn_sum *sum);
 void bnn_tables_lay(bnn_tables *tables, const bnn_sum *sum, bnn_carver *carver);
 /* -1 where there was no memory to work in. */
 int bnn_tables_fill(bnn_tables *tables, const bnn_sum *sum);

@@ -103,7 +103,7 @@ static void copy_rows(const bnn_direct *st, const unsigned char *image, int64_t 
             for (uint32_t plane = 0; plane < st->planes; plane++)
                 for (size_t i = 0; i < row_words; i++)
                     to[plane * plane_words + i] = i % words == words - 1 ? last : pad;
-        if (blank) continue;
+        if (blank || inside == 0) continue;
         uint64_t *at = to + (size_t)w->pad_left * words;
         size_t pixel = (size_t)from * w->in_w;
         if (st->planes > 1)

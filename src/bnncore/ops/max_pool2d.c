@@ -83,9 +83,10 @@ static bnn_status prepare(bnn_prepare *p) {
     st->channels = p->step->in[0]->dims[2];
     st->pool = bnn_pool_find(p->isa);
     p->step->run = run;
-    if (p->step->in[0]->dtype != BNN_BITS) return BNN_OK;
     uint32_t h = st->window.kernel_h < st->window.in_h ? st->window.kernel_h : st->window.in_h;
     uint32_t w = st->window.kernel_w < st->window.in_w ? st->window.kernel_w : st->window.in_w;
+    p->step->comparisons = bnn_size_mul((uint64_t)h * w, bnn_spec_elements(p->step->out[0]));
+    if (p->step->in[0]->dtype != BNN_BITS) return BNN_OK;
     p->step->scratch_bytes = (uint64_t)h * w * sizeof(const uint64_t *);
     p->step->family = "pool";
     p->step->isa = st->pool->isa;

@@ -86,11 +86,16 @@ bnn_status bnn_check_output(const bnn_check *check, bnn_dtype dtype, uint32_t ra
                         bnn_spec_text(&wanted, want));
 }
 
+bnn_status bnn_prepare_fits(bnn_prepare *p, uint64_t bytes) {
+    if (bytes <= p->max_bytes) return BNN_OK;
+    return bnn_fail(p->error, BNN_E_LIMIT, "layer \"%.48s\" (%s): needs %llu bytes of tables, the limit leaves %llu",
+                    p->step->node->name, p->step->node->op->name, (unsigned long long)bytes,
+                    (unsigned long long)p->max_bytes);
+}
+
 bnn_status bnn_prepare_state(bnn_prepare *p, uint64_t bytes) {
-    if (bytes > p->max_bytes)
-        return bnn_fail(p->error, BNN_E_LIMIT,
-                        "layer \"%.48s\" (%s): needs %llu bytes of tables, the limit leaves %llu", p->step->node->name,
-                        p->step->node->op->name, (unsigned long long)bytes, (unsigned long long)p->max_bytes);
+    bytes = bnn_size_align(bytes);
+    BNN_TRY(bnn_prepare_fits(p, bytes));
     p->step->state = bnn_memory_new(bytes);
     if (!p->step->state)
         return bnn_fail(p->error, BNN_E_MEMORY, "layer \"%.48s\" (%s): no memory for %llu bytes", p->step->node->name,

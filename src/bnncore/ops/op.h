@@ -34,6 +34,7 @@ struct bnn_step {
     const char *family_one; /* the same for one sample alone, where it is another; else NULL */
     bnn_isa isa;            /* of that kernel's variant */
     uint64_t macs, binary_macs, weight_bytes;
+    uint64_t comparisons; /* of pooling, for one sample; they count towards the limit on macs */
     void (*run)(const bnn_step *step, const bnn_job *job);
 };
 
@@ -86,7 +87,9 @@ bnn_status bnn_check_input(const bnn_check *check, uint32_t dtypes, int rank);
 /* Whether output 0 is declared as what the operator makes. */
 bnn_status bnn_check_output(const bnn_check *check, bnn_dtype dtype, uint32_t rank, const uint32_t *dims);
 
-/* Memory for step->state, zeroed; refuses what the plan's limit does not allow. */
+/* Refuses what the plan's limit does not allow: for tables whose size takes time to find, before it is spent. */
+bnn_status bnn_prepare_fits(bnn_prepare *prepare, uint64_t bytes);
+/* Memory for step->state, zeroed, where it fits. */
 bnn_status bnn_prepare_state(bnn_prepare *prepare, uint64_t bytes);
 
 /* This thread's part of n equal units, rounded to multiples of `grain`. */

@@ -31,6 +31,10 @@ static uint32_t classify(const bnn_window *w, int axis, int classes, uint16_t *o
     return count;
 }
 
+uint64_t bnn_tables_least(const bnn_sum *s) {
+    return bnn_size_mul((uint64_t)s->window.out_h + s->window.out_w, sizeof(uint16_t));
+}
+
 void bnn_tables_lay(bnn_tables *t, const bnn_sum *s, bnn_carver *carver) {
     const bnn_window *w = &s->window;
     int classes = has_classes(s);

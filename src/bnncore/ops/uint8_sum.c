@@ -93,6 +93,7 @@ bnn_status bnn_uint8_sum_prepare(bnn_prepare *p) {
     st.shape = (bnn_igemm_shape){whole ? w->kernel_h : w->kernel_h * w->kernel_w,
                                  whole ? w->kernel_w * channels : channels, st.sum.outputs};
     st.pitch = ((size_t)(w->out_w - 1) * w->stride_w + (size_t)(w->kernel_w - 1) * w->dilation_w + 1) * channels;
+    BNN_TRY(bnn_prepare_fits(p, bnn_tables_least(&st.sum)));
     bnn_carver measure = {0};
     bnn_carve(&measure, sizeof st);
     lay(&st, &measure);

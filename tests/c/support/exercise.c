@@ -1,4 +1,5 @@
 #include "exercise.h"
+#include "arrays.h"
 #include "naive.h"
 
 #include <math.h>
@@ -8,26 +9,17 @@
 
 const char *const outcome_name[OUTCOMES] = {"format", "version", "model", "limit", "ran"};
 
-enum { MOST_VALUES = 64, MOST_BYTES = 1 << 20, SAMPLES = 3 };
+enum { SAMPLES = 3 };
 
-/* Inputs and outputs of a run, each in memory of just its size, and what some of the samples should give. */
-typedef struct arrays {
-    uint32_t inputs, outputs;
-    void *in[MOST_VALUES], *out[MOST_VALUES];
-    size_t in_bytes[MOST_VALUES], out_bytes[MOST_VALUES]; /* of one sample */
+/* What some of the samples should give. */
+typedef struct wanted {
     uint32_t sample[SAMPLES];
-    naive_value *wanted[SAMPLES];
-} arrays;
+    naive_value *values[SAMPLES];
+} wanted;
 
 static int wrong(const char *what) {
     fprintf(stderr, "exercise: %s\n", what);
     return 0;
-}
-
-static size_t bytes_of(const bnn_spec *s) {
-    size_t n = s->dtype == BNN_UINT8 ? 1 : s->dtype == BNN_INT64 ? 8 : 4;
-    for (uint32_t i = 0; i < s->rank; i++) n *= s->dims[i];
-    return n;
 }
 
 /* ---- refusals ---- */
@@ -69,48 +61,6 @@ static uint32_t look(const bnn_model *m) {
     return sum;
 }
 
-/* ---- arrays ---- */
-
-static float random_float(rng *r, int whole) {
-    static const float odd[] = {0.0f, -0.0f, NAN, INFINITY, -INFINITY, 1e-42f, 3e38f, -3e38f, 0.3f};
-    if (!whole && rng_chance(r, 20)) return odd[rng_below(r, sizeof odd / sizeof *odd)];
-    return whole ? (float)rng_between(r, -8, 8) : (float)rng_between(r, -99999, 99999) / 4096.0f;
-}
-
-static void fill(rng *r, const bnn_spec *spec, void *data, size_t samples) {
-    size_t count = bytes_of(spec) * samples / (spec->dtype == BNN_UINT8 ? 1 : 4);
-    uint32_t kind = rng_below(r, 4); /* whole numbers for the most part: their sums are exact */
-    for (size_t i = 0; i < count; i++)
-        if (spec->dtype == BNN_UINT8)
-            ((uint8_t *)data)[i] = (uint8_t)(kind == 0 ? 255 * rng_below(r, 2) : rng_below(r, 256));
-        else
-            ((float *)data)[i] = random_float(r, kind > 0);
-}
-
-static void arrays_free(const bnn_model *m, arrays *a) {
-    for (int s = 0; s < SAMPLES; s++) naive_free(m, a->wanted[s]);
-    for (uint32_t i = 0; i < a->inputs; i++) free(a->in[i]);
-    for (uint32_t i = 0; i < a->outputs; i++) free(a->out[i]);
-}
-
-/* 0 where the network has more, or larger, inputs and outputs than is worth trying. */
-static int arrays_new(arrays *a, rng *r, const bnn_model *m, uint32_t batch) {
-    size_t total = 0;
-    memset(a, 0, sizeof *a);
-    if (bnn_model_input_count(m) > MOST_VALUES || bnn_model_output_count(m) > MOST_VALUES) return 0;
-    for (uint32_t i = 0; i < bnn_model_input_count(m); i++) total += a->in_bytes[i] = bytes_of(bnn_model_value(m, i));
-    for (uint32_t i = 0; i < bnn_model_output_count(m); i++)
-        total += a->out_bytes[i] = bytes_of(bnn_model_value(m, bnn_model_output(m, i)));
-    if (total > MOST_BYTES) return 0;
-    for (; a->inputs < bnn_model_input_count(m); a->inputs++) {
-        a->in[a->inputs] = malloc(batch * a->in_bytes[a->inputs]);
-        fill(r, bnn_model_value(m, a->inputs), a->in[a->inputs], batch);
-    }
-    for (; a->outputs < bnn_model_output_count(m); a->outputs++)
-        a->out[a->outputs] = malloc(batch * a->out_bytes[a->outputs]);
-    return 1;
-}
-
 /* ---- comparison ---- */
 
 static int same(double wanted, double got, naive_trust trust) {
@@ -141,53 +91,38 @@ static int agree(exercise *e, const bnn_model *m, const arrays *a, uint32_t s, c
     return 1;
 }
 
-static int agree_all(exercise *e, const bnn_model *m, const arrays *a, const char *isa) {
+static int agree_all(exercise *e, const bnn_model *m, const arrays *a, const wanted *w, const char *isa) {
     for (int s = 0; s < SAMPLES; s++)
-        if (!agree(e, m, a, a->sample[s], a->wanted[s], isa)) return 0;
+        if (!agree(e, m, a, w->sample[s], w->values[s], isa)) return 0;
     return 1;
 }
 
 /* Chooses the first sample, the last, and one more. */
-static void foretell(const exercise *e, rng *r, const bnn_model *m, arrays *a) {
+static void foretell(const exercise *e, rng *r, const bnn_model *m, const arrays *a, wanted *w) {
     for (int s = 0; s < SAMPLES; s++) {
-        const void *in[MOST_VALUES];
-        a->sample[s] = s == 0 ? 0 : s == 1 ? e->batch - 1 : rng_below(r, e->batch);
+        const void *in[ARRAYS_MOST];
+        w->sample[s] = s == 0 ? 0 : s == 1 ? e->batch - 1 : rng_below(r, e->batch);
         for (uint32_t i = 0; i < a->inputs; i++)
-            in[i] = (const unsigned char *)a->in[i] + a->sample[s] * a->in_bytes[i];
-        a->wanted[s] = naive_run(m, in);
+            in[i] = (const unsigned char *)a->in[i] + w->sample[s] * a->in_bytes[i];
+        w->values[s] = naive_run(m, in);
     }
 }
 
 /* ---- runs ---- */
 
-/* Twice on the same inputs, with other work in between: nothing of it may be left. */
-static int run(bnn_session *session, arrays *a, uint32_t batch) {
-    const void *const *in = (const void *const *)a->in;
-    void *first[MOST_VALUES];
-    int good = 1;
+/* All at once, and then one by one from the last: no sample may depend on another, or on what was there before. */
+static int run(bnn_session *session, const arrays *a, uint32_t batch) {
+    arrays single = arrays_twin(a, batch);
     bnn_session_run(session, 0, NULL, NULL, NULL);
-    for (uint32_t o = 0; o < a->outputs; o++) memset(a->out[o], 0xA5, batch * a->out_bytes[o]);
-    bnn_session_run(session, batch, in, a->out, NULL);
-    for (uint32_t o = 0; o < a->outputs; o++) {
-        first[o] = a->out[o];
-        a->out[o] = malloc(batch * a->out_bytes[o]);
-        memset(a->out[o], 0x5A, batch * a->out_bytes[o]);
-    }
-    for (uint32_t s = batch; s--;) { /* one by one, from the last: no sample may depend on its neighbours */
-        const void *one_in[MOST_VALUES];
-        void *one_out[MOST_VALUES];
-        for (uint32_t i = 0; i < a->inputs; i++) one_in[i] = (const unsigned char *)a->in[i] + s * a->in_bytes[i];
-        for (uint32_t o = 0; o < a->outputs; o++) one_out[o] = (unsigned char *)a->out[o] + s * a->out_bytes[o];
-        bnn_session_run(session, 1, one_in, one_out, NULL);
-    }
-    for (uint32_t o = 0; o < a->outputs; o++) {
-        if (memcmp(first[o], a->out[o], batch * a->out_bytes[o]) != 0) good = wrong("a batch differs from its samples");
-        free(first[o]);
-    }
+    arrays_run(a, session, 0, batch);
+    for (uint32_t s = batch; s--;) arrays_run(&single, session, s, 1);
+    int good = arrays_equal(a, &single, batch) || wrong("a batch differs from its samples");
+    arrays_free_outputs(&single);
     return good;
 }
 
-static outcome try_isa(exercise *e, const bnn_model *m, arrays *a, const char *isa, uint32_t threads, rng *r) {
+static outcome try_isa(exercise *e, rng *r, const bnn_model *m, const arrays *a, wanted *w, const char *isa,
+                       uint32_t threads) {
     bnn_plan_options options = {.isa = isa, .threads = threads, .share_from = 1, .limits = e->limits};
     bnn_error error = {0};
     bnn_plan *plan = NULL;
@@ -197,25 +132,25 @@ static outcome try_isa(exercise *e, const bnn_model *m, arrays *a, const char *i
     if (status != BNN_OK) return refused(status, &error, plan);
     status = bnn_session_new(plan, &session, &error);
     outcome is = OUTCOME_RAN;
-    if (status == BNN_OK && !a->wanted[0]) foretell(e, r, m, a); /* within the limits, so it will not take long */
+    if (status == BNN_OK && !w->values[0]) foretell(e, r, m, a, w); /* within the limits, so it will not take long */
     if (status != BNN_OK)
         is = refused(status, &error, session);
-    else if (!run(session, a, e->batch) || !agree_all(e, m, a, isa ? isa : "best"))
+    else if (!run(session, a, e->batch) || !agree_all(e, m, a, w, isa ? isa : "best"))
         is = OUTCOME_WRONG;
     bnn_session_free(session);
     bnn_plan_free(plan);
     return is;
 }
 
-static outcome try_all(exercise *e, rng *r, const bnn_model *m, arrays *a) {
+static outcome try_all(exercise *e, rng *r, const bnn_model *m, const arrays *a, wanted *w) {
     static const char *const isas[] = {"ref", "avx2", "avx512", "neon"};
     outcome least = OUTCOME_RAN;
     for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
-        outcome is = try_isa(e, m, a, isas[i], 1, r);
+        outcome is = try_isa(e, r, m, a, w, isas[i], 1);
         if (is == OUTCOME_WRONG) return is;
         if (is < least) least = is;
     }
-    if (e->threads && least == OUTCOME_RAN) return try_isa(e, m, a, NULL, e->threads, r);
+    if (e->threads && least == OUTCOME_RAN) return try_isa(e, r, m, a, w, NULL, e->threads);
     return least;
 }
 
@@ -235,8 +170,10 @@ outcome exercise_file(exercise *e, rng *r, const unsigned char *file, size_t siz
     outcome is = OUTCOME_LIMIT;
     if (look(model) == 0) is = OUTCOME_WRONG;
     if (is == OUTCOME_LIMIT && arrays_new(&a, r, model, e->batch)) {
-        is = try_all(e, r, model, &a);
-        arrays_free(model, &a);
+        wanted w = {{0}, {NULL}};
+        is = try_all(e, r, model, &a, &w);
+        for (int s = 0; s < SAMPLES; s++) naive_free(model, w.values[s]);
+        arrays_free(&a);
     }
     bnn_model_free(model);
     return is;
