@@ -136,8 +136,10 @@ UNROLLED void rows_fill(const bnn_bgemm_run *r, const out_pixel *p, uint64_t *ro
     __m512i rest = _mm512_setzero_si512();
     uint32_t filled = 0; /* bits of rest */
     for (uint32_t s = 0; s < r->segments; s++)
-        for (size_t i = 0; i < r->segment_taps * words; i++) {
-            const uint32_t bits = (i + 1) % words ? 64 : channels % 64;
+        for (size_t i = 0, word = 0; i < r->segment_taps * words; i++) {
+            const int last = ++word == words;
+            const uint32_t bits = last ? channels % 64 : 64;
+            if (last) word = 0;
             const __m512i x = load_word(p, r->segment[s] + i * BNN_WORD_BYTES, spacing);
             rest = _mm512_or_si512(rest, _mm512_sll_epi64(x, _mm_cvtsi32_si128((int)filled)));
             filled += bits;

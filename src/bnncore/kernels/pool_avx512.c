@@ -2,7 +2,8 @@
  *
  * Up to 32 words (four vectors) of every row stay in registers while the rows pass, so each row is read once and the
  * result is written once; the last vector is masked. A load with its OR is one instruction and two 64-byte loads run in
- * a cycle: 16 words a cycle from L1, and the loads are all there is.
+ * a cycle: 16 words a cycle from L1, and the loads are all there is. llvm-mca, for four rows: 10.4 (Sapphire Rapids) to
+ * 15.4 (znver4); measured on Zen 5: 9.6.
  */
 #include "../kernels.h"
 
