@@ -98,8 +98,14 @@ def execute(options: argparse.Namespace) -> Answer:
     engine = load_engine(options, options.model)
     latency = [_latency(engine, batch, options.seconds) for batch in batches]
     layers = _layers(engine, batches[0], options.seconds)
-    result = {"model": options.model, "isa": engine.isa, "threads": engine.num_threads, "latency": latency, "layers": layers,
-              "layers_batch": batches[0]}  # fmt: skip
+    result = {
+        "model": options.model,
+        "isa": engine.isa,
+        "threads": engine.num_threads,
+        "latency": latency,
+        "layers": layers,
+        "layers_batch": batches[0],
+    }
     keys = ["least_us", "p50_us", "p90_us", "p99_us"]
     rows = [[str(r["batch"]), *(f"{r[k]:.1f}" for k in keys), f"{r['samples_per_second']:,.0f}"] for r in latency]
     first = table(["batch", "least us", "p50 us", "p90 us", "p99 us", "samples/s"], rows, 0)
