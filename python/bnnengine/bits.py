@@ -9,6 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 
+def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array read-only; a copy where somebody could still write to it."""
+    if array.flags.writeable or array.base is not None:
+        array = array.copy()
+        array.setflags(write=False)
+    return array
+
+
 @dataclass(frozen=True, eq=False)
 class BitTensor:
     """An array of +1 and -1, one bit each.
@@ -26,7 +34,7 @@ class BitTensor:
         """Refuses words that do not fit the shape, or set bits past its end."""
         if not self.shape or min(self.shape) < 1:
             raise ValueError(f"shape: got {self.shape}, wanted a rank of at least 1 and no empty dimension")
-        words = np.ascontiguousarray(self.words, "<u8")
+        words = frozen(np.ascontiguousarray(self.words, "<u8"))
         wanted = (*self.shape[:-1], -(-self.shape[-1] // 64))
         if words.shape != wanted:
             raise ValueError(f"words: got shape {words.shape}, wanted {wanted} for {self.shape} bits")
@@ -42,8 +50,9 @@ class BitTensor:
             ValueError: the array holds anything else, or is empty or a scalar.
         """
         a = np.asarray(values)
-        if a.dtype != np.bool_ and not np.isin(a, (-1, 1)).all():
-            wrong = a[~np.isin(a, (-1, 1))].flat[0]
+        good = (a == 1) | (a == -1)
+        if a.dtype != np.bool_ and not np.all(good):
+            wrong = a[~good].flat[0]
             raise ValueError(f"values: got {wrong!r}, wanted only +1 and -1: binarize first, np.where(x >= 0, 1, -1)")
         if a.ndim == 0 or a.size == 0:
             raise ValueError(f"values: got shape {a.shape}, wanted a rank of at least 1 and no empty dimension")

@@ -2,8 +2,8 @@
 
 A rule looks at a chain of layers, each read only by the next, and gives the layers that replace some of them. Batch
 norm and sign become one comparison (FINN, arXiv:1612.07119, section 4.2.2): the threshold is searched for, by
-bisection over every value that the sum can take, against the decision itself in float64, so it is that decision
-exactly, for either sign of gamma and for zero.
+bisection over every value that the sum can take, against the decision that the layers' own references take (a batch
+norm's is float64's), so it is that decision exactly, for either sign of gamma and for zero.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bnnengine.errors import ModelError
 from bnnengine.layers import BatchNorm, Binarize, Flatten, Layer, MaxPool2d, ScaleBias, Sign, Threshold
 from bnnengine.layers.base import Spec
 from bnnengine.layers.output import Sum
@@ -29,8 +30,9 @@ Rewrite = tuple[int, list[Layer]]
 def optimize(model: Model) -> Model:
     """Applies RULES until none applies."""
     changed = True
-    while changed:
-        model, changed = _pass(model)
+    with np.errstate(over="ignore"):
+        while changed:
+            model, changed = _pass(model)
     return model
 
 
@@ -39,13 +41,20 @@ def _pass(model: Model) -> tuple[Model, bool]:
     for node in model.nodes:
         for value in node.inputs:
             readers.setdefault(value, []).append(node)
+    chains = []
     for start in model.nodes:
         chain = [start]
         while chain[-1].outputs[0] not in model.outputs and len(readers.get(chain[-1].outputs[0], ())) == 1:
             chain.append(readers[chain[-1].outputs[0]][0])
-        spec = model.values[start.inputs[0]]
-        for rule in RULES:
-            rewrite = rule((spec.dtype, spec.shape), [node.layer for node in chain])
+        chains.append(chain)
+    # a rule has every place that it wants before the next one has any, so that exact rules come before rounding ones
+    for rule in RULES:
+        for chain in chains:
+            spec = model.values[chain[0].inputs[0]]
+            try:
+                rewrite = rule((spec.dtype, spec.shape), [node.layer for node in chain])
+            except ModelError as error:
+                raise ModelError(f"layer {chain[0].name!r}, with those after it folded into it: {error}") from None
             if rewrite is not None:
                 replaced = _replace(model, chain[: rewrite[0]], rewrite[1])
                 if replaced is not None:
@@ -80,17 +89,27 @@ def _replace(model: Model, old: Sequence[Node], layers: Sequence[Layer]) -> Mode
 
 
 def _evaluate(layers: Sequence[Layer], y: Array) -> Array:
-    """Affine layers on values [..., C]: batch norm in float64, scale and bias in float32 as the engine would."""
+    """Affine layers on values [..., C]; what overflows stays finite, so that a slope of zero times it is 0, not NaN."""
+    most = np.finfo(np.float32).max
+    y = np.clip(y, -most, most)
     for layer in layers:
-        y = layer.evaluate(y) if isinstance(layer, BatchNorm) else layer.reference(y)
+        y = np.clip(layer.reference(y), -most, most)
     return y
 
 
 def _decide(affine: Sequence[Layer], sign: Sign | Binarize, y: Array) -> npt.NDArray[np.bool_]:
-    y = _evaluate(affine, y)
-    if isinstance(sign, Sign):
-        return y >= 0
-    return sign.reference(y.astype(np.float32)) > 0
+    return sign.reference(_evaluate(affine, y)) > 0
+
+
+def _next_sign(layers: Sequence[Layer]) -> tuple[Sign | Binarize, list[Layer]] | None:
+    """The sign at the start, or behind a flatten, which may as well follow it; and the layers that stay behind it."""
+    if layers and isinstance(layers[0], (Sign, Binarize)):
+        return layers[0], []
+    if len(layers) > 1 and isinstance(layers[0], Flatten):
+        sign = layers[1]
+        if isinstance(sign, Sign) or (isinstance(sign, Binarize) and sign.threshold.ndim == 0 and sign.flip.ndim == 0):
+            return sign, [layers[0]]
+    return None
 
 
 def search_threshold(
@@ -131,7 +150,10 @@ def _integer_threshold(
 
 
 def _float_threshold(decide: Callable[[Array], npt.NDArray[np.bool_]], channels: int) -> Threshold:
-    """The same over all finite float32, which are whole numbers in the order of their bits."""
+    """The same over all finite float32, which are whole numbers in the order of their bits.
+
+    An infinite x is decided as the threshold says, also where gamma is zero (0 * infinity is NaN in a batch norm).
+    """
 
     def to_float(key: Array) -> Array:
         return np.where(key >= 0, key, -(2**31) - 1 - key).astype(np.int32).view(np.float32)
@@ -172,21 +194,26 @@ def drop_flatten_of_vector(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None
     return (1, []) if isinstance(chain[0], Flatten) and len(spec[1]) == 1 else None
 
 
+def _to_bits(layer: Sum, threshold: Threshold) -> Layer:
+    return replace(layer, threshold=threshold, scale=None, bias=None)  # type: ignore[type-var]
+
+
 def sum_then_sign(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
-    """Sum, batch norms or scales, sign: the sum's threshold."""
+    """Sum, batch norms or scales, sign (or flatten and sign): the sum's threshold."""
     layer = chain[0]
     if not isinstance(layer, Sum) or layer.threshold is not None:
         return None
     affine, rest = _split(chain[1:])
-    if not rest or not isinstance(rest[0], (Sign, Binarize)):
+    found = _next_sign(rest)
+    if found is None:
         return None
-    sign = rest[0]
+    sign, flatten = found
     threshold = _find_threshold(lambda acc: _decide(affine, sign, layer.finish(acc)), layer, spec[0])
-    return len(affine) + 2, [replace(layer, threshold=threshold, scale=None, bias=None)]  # type: ignore[type-var]
+    return len(affine) + len(flatten) + 2, [_to_bits(layer, threshold), *flatten]
 
 
 def sum_then_pool_then_sign(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
-    """Integer sum, maximum, sign: threshold first, and pool bits.
+    """Integer sum, maximum, sign (or flatten and sign): threshold first, and pool bits.
 
     A decision that rises holds for the maximum where it holds for any value of the window (an OR); of one that falls
     the inverse rises, so inverse bits are pooled and inverted back by the pool's flip. Only for integers: a float might
@@ -200,19 +227,19 @@ def sum_then_pool_then_sign(spec: Spec, chain: Sequence[Layer]) -> Rewrite | Non
         return None
     pool = rest[0]
     after, rest = _split(rest[1:])
-    if not rest or not isinstance(rest[0], (Sign, Binarize)):
+    found = _next_sign(rest)
+    if found is None:
         return None
-    sign, channels = rest[0], layer.outputs
-    most = np.full(channels, np.finfo(np.float32).max)
+    (sign, flatten), most = found, np.full(layer.outputs, np.finfo(np.float32).max)
     falls = _decide(after, sign, -most) & ~_decide(after, sign, most)
 
     def decide(acc: Array) -> npt.NDArray[np.bool_]:
-        return _decide(after, sign, _evaluate(before, layer.finish(acc)).astype(np.float32)) ^ falls
+        return _decide(after, sign, _evaluate(before, layer.finish(acc))) ^ falls
 
     threshold = _find_threshold(decide, layer, spec[0])
     flip = falls if falls.any() else None
-    pooled = replace(pool, flip=flip)
-    return len(before) + len(after) + 3, [replace(layer, threshold=threshold, scale=None, bias=None), pooled]  # type: ignore[type-var]
+    went = len(before) + len(after) + len(flatten) + 3
+    return went, [_to_bits(layer, threshold), replace(pool, flip=flip), *flatten]
 
 
 def sum_then_affine(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bnnengine.errors import InputError, ModelError
+from bnnengine.errors import InputError, InputTypeError, ModelError
 from bnnengine.layers import Input, Layer
 from bnnengine.spec import TensorSpec
 
@@ -29,6 +30,11 @@ class Node:
     outputs: tuple[str, ...]
 
 
+def _check_size(label: str, shape: tuple[int, ...]) -> None:
+    if math.prod(shape) >= 2**31:
+        raise ModelError(f"{label}: shape: got {shape}, wanted fewer than 2^31 elements a sample")
+
+
 @dataclass(frozen=True)
 class Model:
     """A network.
@@ -41,25 +47,35 @@ class Model:
         values: every value's spec by name; found from the above.
 
     Raises:
-        ModelError: a layer cannot take its input; a name stands twice or is not there.
+        ModelError: a layer cannot take its input; a name stands twice or is not there. Layers count from 1.
     """
 
     inputs: tuple[TensorSpec, ...]
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
     values: Mapping[str, TensorSpec] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Finds every value's spec."""
+        """Checks that all of it fits together, and finds every value's spec."""
+        for field_name in ("inputs", "nodes", "outputs"):
+            object.__setattr__(self, field_name, tuple(getattr(self, field_name)))
+        object.__setattr__(self, "metadata", dict(self.metadata))
         values = {spec.name: spec for spec in self.inputs}
-        if len(values) != len(self.inputs):
-            raise ModelError(f"inputs: names stand twice: {[spec.name for spec in self.inputs]}")
+        if not values or len(values) != len(self.inputs):
+            raise ModelError(
+                f"inputs: got {[spec.name for spec in self.inputs]}, wanted one or more, of different names"
+            )
+        for spec in self.inputs:
+            Input(spec.shape, spec.dtype, spec.name)
+            _check_size(f"input {spec.name!r}", spec.shape)
         if not self.nodes:
             raise ModelError("the network has no layers")
         seen: set[str] = set()
-        for number, node in enumerate(self.nodes):
+        for number, node in enumerate(self.nodes, 1):
             label = f"layer {number} {node.name!r}"
+            if len(node.inputs) != 1 or len(node.outputs) != 1:
+                raise ModelError(f"{label}: got inputs {node.inputs} and outputs {node.outputs}, wanted one of each")
             missing = [name for name in node.inputs if name not in values]
             if missing:
                 raise ModelError(f"{label}: reads {missing}, which no layer before it makes")
@@ -70,9 +86,13 @@ class Model:
                 dtype, shape = node.layer.output_spec((values[node.inputs[0]].dtype, values[node.inputs[0]].shape))
             except ModelError as error:
                 raise ModelError(f"{label}: {error}") from None
+            _check_size(label, shape)
             values[node.outputs[0]] = TensorSpec(node.outputs[0], dtype, shape)
+        if not self.outputs or len(set(self.outputs)) != len(self.outputs):
+            raise ModelError(f"outputs: got {list(self.outputs)}, wanted one or more, each once")
+        made = {name for node in self.nodes for name in node.outputs}
         for name in self.outputs:
-            if name not in values:
+            if name not in made:
                 raise ModelError(f"outputs: no layer makes {name!r}")
         if not all(isinstance(k, str) and isinstance(v, str) for k, v in self.metadata.items()):
             raise ModelError("metadata: keys and values must be strings; use json.dumps for anything else")
@@ -97,16 +117,13 @@ class Model:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a .bnn file, whole or not at all. Raises ModelError, as to_bytes, and OSError."""
         data, target = self.to_bytes(), Path(path)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(8)}")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with open(temporary, "xb") as file:
                 file.write(data)
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)
             os.replace(temporary, target)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
 
     @classmethod
@@ -131,12 +148,15 @@ class Model:
             Array (N, *output shape), or a tuple of them, or a dict.
         """
         arrays = [np.asarray(x)] if len(self.inputs) == 1 else [np.asarray(a) for a in x]  # type: ignore[union-attr]
+        if len(arrays) != len(self.inputs):
+            raise InputError(f"inputs: got {len(arrays)} arrays, wanted {len(self.inputs)}, one an input")
         values: dict[str, Array] = {}
         for spec, array in zip(self.inputs, arrays, strict=True):
-            if array.dtype != spec.dtype or array.shape[1:] != spec.shape or array.ndim == 0:
-                raise InputError(
-                    f"input {spec.name!r}: got {array.dtype} {array.shape}, wanted {spec.dtype} (N, *{spec.shape})"
-                )
+            if array.dtype != spec.dtype:
+                raise InputTypeError(f"input {spec.name!r}: dtype: got {array.dtype}, wanted {spec.dtype}; convert it")
+            if array.ndim == 0 or array.shape[1:] != spec.shape:
+                wanted = ", ".join(["N", *map(str, spec.shape)])
+                raise InputError(f"input {spec.name!r}: shape: got {array.shape}, wanted ({wanted})")
             values[spec.name] = array
         for node in self.nodes:
             values[node.outputs[0]] = node.layer.reference(values[node.inputs[0]])

@@ -10,8 +10,8 @@ import numpy as np
 from bnnengine import _core
 from bnnengine._version import __version__
 from bnnengine.bits import BitTensor
-from bnnengine.errors import ModelError
-from bnnengine.layers import OPERATORS, Binarize, Layer, ScaleBias
+from bnnengine.errors import FormatError, ModelError
+from bnnengine.layers import OPERATORS, Layer
 from bnnengine.layers.base import Array
 from bnnengine.model import Model, Node
 from bnnengine.spec import TensorSpec
@@ -32,6 +32,19 @@ def _slots(ids: Iterable[int], count: int) -> bytes:
     return struct.pack(f"<{count}I", *listed, *[_NONE] * (count - len(listed)))
 
 
+def _text(what: str, text: str, *, plain: bool = False) -> bytes:
+    """UTF-8; plain text has 1 to 255 bytes and no control characters."""
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:
+        raise ModelError(f"{what}: wanted text that UTF-8 can say, without lone surrogates") from None
+    if plain and not 1 <= len(encoded) <= 255:
+        raise ModelError(f"{what}: got {len(encoded)} bytes of UTF-8, wanted 1 to 255")
+    if plain and any(ord(c) < 0x20 or 0x7F <= ord(c) <= 0x9F for c in text):
+        raise ModelError(f"{what}: wanted text without control characters")
+    return encoded
+
+
 class _Writer:
     """The five sections as they grow."""
 
@@ -43,17 +56,13 @@ class _Writer:
 
     def name(self, text: str) -> bytes:
         """Adds a name; its offset and length."""
-        encoded = text.encode()
-        if not 1 <= len(encoded) <= 255 or not text.isprintable():
-            raise ModelError(f"name {text!r}: wanted 1 to 255 bytes of printable text")
+        encoded = _text(f"name {text!r}", text, plain=True)
         offset = len(self.names)
         self.names += encoded
         return struct.pack("<II", offset, len(encoded))
 
     def dims(self, shape: Sequence[int]) -> bytes:
         """Six dims, zeros past the rank."""
-        if len(shape) > 6:
-            raise ModelError(f"shape {tuple(shape)}: wanted at most 6 dimensions")
         return struct.pack("<6I", *shape, *[0] * (6 - len(shape)))
 
     def tensor(self, values: Array | BitTensor) -> int:
@@ -98,23 +107,20 @@ def _file_layer(model: Model, node: Node) -> Layer:
             f"layer {node.name!r} ({type(layer).__name__}): the file has no operator for it: it has to "
             f"fold into others, which Model.optimize does where it follows a sum or a number"
         )
-    if isinstance(layer, (Binarize, ScaleBias)):
-        return layer.for_channels(model.values[node.inputs[0]].shape[-1])
-    return layer
+    return layer.for_channels(model.values[node.inputs[0]].shape[-1])
 
 
 def _metadata(entries: dict[str, str]) -> bytes:
     out = bytearray(struct.pack("<II", len(entries), 0))
-    for key, value in sorted((k.encode(), v.encode()) for k, v in entries.items()):
-        if not 1 <= len(key) <= 255:
-            raise ModelError(f"metadata key {key!r}: wanted 1 to 255 bytes")
+    encoded = [(_text(f"metadata key {k!r}", k, plain=True), _text(f"metadata {k!r}", v)) for k, v in entries.items()]
+    for key, value in sorted(encoded):
         out += struct.pack("<II", len(key), len(value)) + key + value
         out += _padding(len(out), 8)
     return bytes(out)
 
 
 def to_bytes(model: Model) -> bytes:
-    """The bytes of a .bnn file.
+    """The bytes of a .bnn file, which the reader has read once already: what can be saved can be loaded.
 
     Raises:
         ModelError: the model holds a layer, a name or an output that the file cannot say.
@@ -124,8 +130,6 @@ def to_bytes(model: Model) -> bytes:
             raise ModelError(
                 f"output {name!r}: bits cannot leave the network; end with ScaleBias() to get +1.0 and -1.0"
             )
-        if name in {spec.name for spec in model.inputs}:
-            raise ModelError(f"output {name!r}: is an input of the network")
     writer = _Writer()
     names = [spec.name for spec in model.inputs] + [name for node in model.nodes for name in node.outputs]
     ids = {name: number for number, name in enumerate(names)}
@@ -135,7 +139,12 @@ def to_bytes(model: Model) -> bytes:
     graph += b"".join(writer.value(model.values[name]) for name in names)
     graph += b"".join(writer.node(node, _file_layer(model, node), ids) for node in model.nodes)
     metadata = _metadata({"producer": f"bnnengine {__version__}", **model.metadata})
-    return _assemble([graph, bytes(writer.names), bytes(writer.tensors), metadata, bytes(writer.data)])
+    data = _assemble([graph, bytes(writer.names), bytes(writer.tensors), metadata, bytes(writer.data)])
+    try:
+        _core.read_model(data)
+    except FormatError as error:
+        raise ModelError(f"the file cannot hold this network: {error}") from None
+    return data
 
 
 def _assemble(sections: Sequence[bytes]) -> bytes:

@@ -23,9 +23,7 @@ class ArgMax(Layer):
 
     def reference(self, x: Array) -> Array:
         """int64 without the last dimension."""
-        all_nan = np.isnan(x).all(axis=-1, keepdims=True)
-        # a NaN loses against -inf, which loses against everything else, yet -inf comes before a NaN
-        rank = np.where(np.isnan(x), -1, 0)
         best = np.where(np.isnan(x), -np.inf, x).max(axis=-1, keepdims=True)
-        first: Array = np.argmax(np.where(all_nan, True, (rank == 0) & (x == best)), axis=-1)
+        # a NaN equals nothing, so where all are NaN no place is the best, and the first false one is 0
+        first: Array = np.argmax(x == best, axis=-1)
         return first.astype(np.int64)

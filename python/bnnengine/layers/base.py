@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from bnnengine.bits import BitTensor
+from bnnengine.bits import BitTensor, frozen
 from bnnengine.errors import ModelError
 
 Array = npt.NDArray[Any]
@@ -41,8 +41,12 @@ class Layer:
         raise NotImplementedError
 
     def to_record(self) -> tuple[dict[int, Array | BitTensor], list[int]]:
-        """The layer's tensors by slot and its attributes, as the file holds them."""
+        """The layer's tensors by slot and its attributes, as the file holds them; for_channels comes first."""
         return {}, []
+
+    def for_channels(self, channels: int) -> Layer:
+        """The layer with one number a channel where it has one for all, as the file wants it."""
+        return self
 
     @classmethod
     def from_record(cls, tensors: Tensors, attributes: Sequence[int], name: str) -> Layer:
@@ -83,7 +87,11 @@ def expect(layer: Layer, spec: Spec, dtypes: Sequence[str], rank: int | None = N
     dtype, shape = spec
     kind = type(layer).__name__
     if dtype not in dtypes:
-        hint = "; put Sign() or Binarize() before it" if "bits" in dtypes else ""
+        hint = ""
+        if "bits" in dtypes and dtype in ("uint8", "float32"):
+            hint = "; put Sign() or Binarize() before it"
+        elif "float32" in dtypes and dtype in ("bits", "uint8"):
+            hint = "; put ScaleBias() before it"
         raise bad(kind, "input dtype", dtype, " or ".join(dtypes) + hint)
     if rank is not None and len(shape) != rank:
         names = {1: "a vector (K,); put Flatten() before it", 3: "an image (height, width, channels)"}
@@ -93,8 +101,12 @@ def expect(layer: Layer, spec: Spec, dtypes: Sequence[str], rank: int | None = N
 
 
 def floats(layer: str, field: str, values: npt.ArrayLike, *, infinite: bool = False) -> Array:
-    """The values as a contiguous float32 array without NaN, and without infinities unless they are welcome."""
-    a = np.ascontiguousarray(values, np.float32).reshape(np.shape(values))
+    """The values as a read-only float32 array without NaN, and without infinities unless they are welcome."""
+    try:
+        with np.errstate(over="ignore"):
+            a = frozen(np.asarray(values, np.float32, order="C"))
+    except (TypeError, ValueError):
+        raise bad(layer, field, f"a {type(values).__name__}", "an array of float32 numbers") from None
     if np.isnan(a).any() or (not infinite and np.isinf(a).any()):
         raise bad(layer, field, "values that are not finite", "finite float32 numbers")
     return a
@@ -104,7 +116,7 @@ def channel_vector(layer: Layer, field: str, values: Array, channels: int) -> Ar
     """A scalar or [C] as [C]; raises ModelError for any other length."""
     if values.ndim > 1 or (values.ndim == 1 and values.shape[0] != channels):
         raise bad(type(layer).__name__, field, f"shape {values.shape}", f"a number or shape ({channels},)")
-    return np.ascontiguousarray(np.broadcast_to(values, (channels,)))
+    return frozen(np.ascontiguousarray(np.broadcast_to(values, (channels,))))
 
 
 @dataclass(frozen=True, eq=False)

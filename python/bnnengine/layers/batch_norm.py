@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bnnengine.bits import frozen
 from bnnengine.layers.base import Array, Layer, Spec, bad, expect
 
 
@@ -17,7 +18,8 @@ class BatchNorm(Layer):
     It has no operator in the file: it folds into thresholds where a sign follows, else into scale and bias (fuse.py).
 
     Args:
-        gamma, beta, mean, variance: (channels,), kept as float64; gamma may be negative or zero.
+        gamma, beta, mean, variance: (channels,), kept as float64, each within the range of float32; gamma may be
+            negative or zero.
         epsilon: what training used: 1e-5 in PyTorch, 1e-3 in Keras.
     """
 
@@ -31,9 +33,16 @@ class BatchNorm(Layer):
     def __post_init__(self) -> None:
         """Refuses lengths that differ, numbers that are not finite, and a variance that is negative."""
         for field in ("gamma", "beta", "mean", "variance"):
-            values = np.ascontiguousarray(getattr(self, field), np.float64)
-            if values.ndim != 1 or not values.size or not np.isfinite(values).all():
-                raise bad("BatchNorm", field, f"shape {values.shape}", "finite numbers of shape (channels,)")
+            try:
+                values = frozen(np.ascontiguousarray(getattr(self, field), np.float64))
+            except (TypeError, ValueError):
+                raise bad(
+                    "BatchNorm", field, f"a {type(getattr(self, field)).__name__}", "an array of numbers"
+                ) from None
+            if np.ndim(getattr(self, field)) != 1 or not values.size:
+                raise bad("BatchNorm", field, f"shape {np.shape(getattr(self, field))}", "shape (channels,)")
+            if not (np.abs(values) <= np.finfo(np.float32).max).all():
+                raise bad("BatchNorm", field, "values that are not finite in float32", "finite float32 numbers")
             if values.shape != np.shape(self.gamma):
                 raise bad("BatchNorm", field, f"shape {values.shape}", f"{np.shape(self.gamma)}, as gamma")
             object.__setattr__(self, field, values)
@@ -53,8 +62,10 @@ class BatchNorm(Layer):
         return self.gamma * normal + self.beta  # type: ignore[no-any-return]
 
     def reference(self, x: Array) -> Array:
-        """float32 of the same shape."""
-        return self.evaluate(x).astype(np.float32)
+        """float32 of the same shape. What is negative stays so, however small, so that its sign is float64's."""
+        wide = self.evaluate(x)
+        y = wide.astype(np.float32)
+        return np.where((wide < 0) & (y == 0), -np.finfo(np.float32).smallest_subnormal, y)
 
     def scale_bias(self) -> tuple[Array, Array]:
         """float64 scale and bias with x * scale + bias equal to it but for rounding."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bnnengine.bits import BitTensor
+from bnnengine.bits import BitTensor, frozen
 from bnnengine.layers.base import Array, Layer, Spec, Tensors, bad, channel_vector, expect, floats
 
 
@@ -45,7 +45,7 @@ class Binarize(Layer):
     def __post_init__(self) -> None:
         """Brings both into form."""
         object.__setattr__(self, "threshold", floats("Binarize", "threshold", self.threshold, infinite=True))
-        object.__setattr__(self, "flip", np.asarray(self.flip, np.bool_))
+        object.__setattr__(self, "flip", frozen(np.asarray(self.flip, np.bool_)))
         if self.threshold.ndim > 1 or self.flip.ndim > 1:
             raise bad(
                 "Binarize",
@@ -67,12 +67,12 @@ class Binarize(Layer):
         return np.where(np.where(self.flip, x <= self.threshold, x >= self.threshold), 1, -1).astype(np.int8)
 
     def for_channels(self, channels: int) -> Binarize:
-        """The same with vectors of that length, as the file wants them."""
+        """Vectors of that length."""
         threshold = channel_vector(self, "threshold", self.threshold, channels)
         return Binarize(threshold, channel_vector(self, "flip", self.flip, channels), self.name)
 
     def to_record(self) -> tuple[dict[int, Array | BitTensor], list[int]]:
-        """Threshold and flip; for_channels has made vectors of them."""
+        """Threshold and flip."""
         return {0: np.atleast_1d(self.threshold), 1: BitTensor.pack(np.atleast_1d(self.flip))}, []
 
     @classmethod

@@ -41,10 +41,11 @@ class _Conv2d(Sum):
             raise bad(
                 kind, "weight", f"shape {self.weight.shape}", "shape (outputs, kernel_h, kernel_w, channels / groups)"
             )
+        pair(kind, "weight, its kernel", self.weight.shape[1:3])
         object.__setattr__(self, "strides", pair(kind, "strides", self.strides))
         object.__setattr__(self, "dilation", pair(kind, "dilation", self.dilation))
         object.__setattr__(self, "padding", padding_pairs(kind, self.padding))
-        if self.pad_value not in _PAD_CODES:
+        if not isinstance(self.pad_value, (int, np.integer)) or self.pad_value not in _PAD_CODES:
             raise bad(kind, "pad_value", self.pad_value, "0, +1 or -1")
         if not isinstance(self.groups, (int, np.integer)) or self.groups < 1 or self.outputs % self.groups:
             raise bad(kind, "groups", self.groups, f"a divisor of the {self.outputs} output channels")

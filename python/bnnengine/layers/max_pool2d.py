@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from bnnengine.bits import BitTensor
+from bnnengine.bits import BitTensor, frozen
 from bnnengine.layers.base import Array, Layer, Spec, Tensors, bad, channel_vector, expect
 from bnnengine.layers.window import Window, padding_pairs, pair
 
@@ -39,7 +39,9 @@ class MaxPool2d(Layer):
         object.__setattr__(self, "strides", pair("MaxPool2d", "strides", strides))
         object.__setattr__(self, "padding", padding_pairs("MaxPool2d", self.padding))
         if self.flip is not None:
-            object.__setattr__(self, "flip", np.atleast_1d(np.asarray(self.flip, np.bool_)))
+            object.__setattr__(self, "flip", frozen(np.asarray(self.flip, np.bool_)))
+            if self.flip.ndim > 1:
+                raise bad("MaxPool2d", "flip", f"shape {self.flip.shape}", "a bool or shape (channels,)")
 
     @property
     def window(self) -> Window:
@@ -63,9 +65,13 @@ class MaxPool2d(Layer):
         most: Array = np.maximum.reduce(seen)
         return most if self.flip is None else np.where(self.flip, -most, most).astype(np.int8)
 
+    def for_channels(self, channels: int) -> MaxPool2d:
+        """A flip of that length, where there is one."""
+        return self if self.flip is None else replace(self, flip=channel_vector(self, "flip", self.flip, channels))
+
     def to_record(self) -> tuple[dict[int, Array | BitTensor], list[int]]:
         """Flip, where there is one; window."""
-        return {} if self.flip is None else {0: BitTensor.pack(self.flip)}, self.window.attributes()
+        return {} if self.flip is None else {0: BitTensor.pack(np.atleast_1d(self.flip))}, self.window.attributes()
 
     @classmethod
     def from_record(cls, tensors: Tensors, attributes: Sequence[int], name: str) -> MaxPool2d:

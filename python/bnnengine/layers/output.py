@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bnnengine.bits import BitTensor, as_bits
+from bnnengine.bits import BitTensor, as_bits, frozen
 from bnnengine.errors import ModelError
 from bnnengine.layers.base import Array, Layer, Tensors, bad, channel_vector, floats
 
@@ -43,8 +43,8 @@ class Threshold:
         flip = np.asarray(self.flip, np.bool_)
         if flip.shape not in ((), value.shape):
             raise bad("Threshold", "flip", f"shape {flip.shape}", f"a bool or shape {value.shape}")
-        object.__setattr__(self, "value", np.ascontiguousarray(value))
-        object.__setattr__(self, "flip", np.ascontiguousarray(np.broadcast_to(flip, value.shape)))
+        object.__setattr__(self, "value", frozen(np.ascontiguousarray(value)))
+        object.__setattr__(self, "flip", frozen(np.ascontiguousarray(np.broadcast_to(flip, value.shape))))
 
     def apply(self, acc: Array) -> npt.NDArray[np.int8]:
         """+1 and -1 (int8) from sums [..., C]."""
@@ -99,8 +99,12 @@ class Sum(Layer):
         return self.is_binary and dtype != "float32"
 
     def settle_output(self) -> None:
-        """Brings scale and bias into form; refuses what the output cannot be."""
+        """Brings scale and bias into form; refuses what the output cannot be, and weights without elements."""
         kind = type(self).__name__
+        if min(self.weight.shape) < 1:
+            raise bad(kind, "weight", f"shape {self.weight.shape}", "no empty dimension")
+        if self.threshold is not None and not isinstance(self.threshold, Threshold):
+            raise bad(kind, "threshold", f"a {type(self.threshold).__name__}", "a Threshold(value, flip)")
         for field in ("scale", "bias"):
             values = getattr(self, field)
             if values is not None:

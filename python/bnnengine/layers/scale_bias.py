@@ -44,12 +44,12 @@ class ScaleBias(Layer):
         return x.astype(np.float32) * self.scale + self.bias  # type: ignore[no-any-return]
 
     def for_channels(self, channels: int) -> ScaleBias:
-        """The same with vectors of that length, as the file wants them."""
+        """Vectors of that length."""
         scale = channel_vector(self, "scale", self.scale, channels)
         return ScaleBias(scale, channel_vector(self, "bias", self.bias, channels), self.name)
 
     def to_record(self) -> tuple[dict[int, Array | BitTensor], list[int]]:
-        """Scale and bias; for_channels has made vectors of them."""
+        """Scale and bias."""
         return {0: np.atleast_1d(self.scale), 1: np.atleast_1d(self.bias)}, []
 
     @classmethod

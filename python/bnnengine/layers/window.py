@@ -16,7 +16,7 @@ Padding = int | Sequence[int] | Sequence[Sequence[int]]
 
 def pair(layer: str, field: str, value: int | Sequence[int], least: int = 1) -> Pair:
     """A number, or (height, width), as (height, width)."""
-    got = (value, value) if isinstance(value, (int, np.integer)) else tuple(value)
+    got = tuple(value) if isinstance(value, Sequence) else (value, value)
     if len(got) != 2 or any(not isinstance(n, (int, np.integer)) or not least <= n < 65536 for n in got):
         raise bad(layer, field, value, f"a whole number from {least} to 65535, or (height, width)")
     return int(got[0]), int(got[1])
@@ -24,7 +24,7 @@ def pair(layer: str, field: str, value: int | Sequence[int], least: int = 1) -> 
 
 def padding_pairs(layer: str, value: Padding) -> tuple[Pair, Pair]:
     """A number, (height, width), or ((top, bottom), (left, right)), as the last."""
-    if not isinstance(value, (int, np.integer)) and len(value) == 2 and not isinstance(value[0], (int, np.integer)):
+    if isinstance(value, Sequence) and len(value) == 2 and all(isinstance(sides, Sequence) for sides in value):
         top_bottom, left_right = value
         return pair(layer, "padding", top_bottom, 0), pair(layer, "padding", left_right, 0)
     height, width = pair(layer, "padding", value, 0)  # type: ignore[arg-type]
