@@ -67,9 +67,11 @@ arrays arrays_twin(const arrays *a, uint32_t batch) {
     return twin;
 }
 
-int arrays_equal(const arrays *a, const arrays *b, uint32_t batch) {
-    for (uint32_t o = 0; o < a->outputs; o++)
-        if (memcmp(a->out[o], b->out[o], batch * a->out_bytes[o]) != 0) return 0;
+int arrays_equal(const arrays *a, const arrays *b, uint32_t first, uint32_t batch) {
+    for (uint32_t o = 0; o < a->outputs; o++) {
+        size_t from = first * a->out_bytes[o];
+        if (memcmp((char *)a->out[o] + from, (char *)b->out[o] + from, batch * a->out_bytes[o]) != 0) return 0;
+    }
     return 1;
 }
 

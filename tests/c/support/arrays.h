@@ -21,8 +21,8 @@ void arrays_free(arrays *a);
 arrays arrays_twin(const arrays *a, uint32_t batch);
 void arrays_free_outputs(arrays *a);
 
-/* Whether the outputs are the same bytes. */
-int arrays_equal(const arrays *a, const arrays *b, uint32_t batch);
+/* Whether the outputs of samples first .. first+batch-1 are the same bytes. */
+int arrays_equal(const arrays *a, const arrays *b, uint32_t first, uint32_t batch);
 
 /* Runs samples first .. first+batch-1. */
 void arrays_run(const arrays *a, bnn_session *session, uint32_t first, uint32_t batch);
