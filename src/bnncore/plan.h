@@ -19,7 +19,7 @@ struct bnn_plan {
     bnn_step *steps;
     bnn_place *places; /* one for each value of the model */
     uint64_t arena_bytes, arena_bound, weight_bytes, max_bytes;
-    uint64_t scratch_bytes; /* of one thread, a multiple of BNN_ALIGN */
+    uint64_t scratch_bytes;         /* of one thread, a multiple of BNN_ALIGN */
     uint64_t wake_from, share_from; /* work of a run, and of a step, below which one thread does it */
 };
 

@@ -10,9 +10,7 @@
 
 static size_t row_words(const bnn_bgemm_shape *shape) { return bnn_words(shape->channels) * shape->taps; }
 
-static size_t weights_bytes(const bnn_bgemm_shape *shape) {
-    return row_words(shape) * shape->outputs * BNN_WORD_BYTES;
-}
+static size_t weights_bytes(const bnn_bgemm_shape *shape) { return row_words(shape) * shape->outputs * BNN_WORD_BYTES; }
 
 static void weights_pack(const bnn_bgemm_shape *shape, const uint64_t *rows, void *packed) {
     memcpy(packed, rows, weights_bytes(shape));

@@ -21,7 +21,8 @@ static void run(const float *x, size_t x_stride, size_t m, const float *packed, 
         for (size_t row = 0; row < m; row++) {
             float sum[PANEL] = {0};
             for (size_t i = 0; i < k; i++)
-                for (size_t lane = 0; lane < PANEL; lane++) sum[lane] += x[row * x_stride + i] * packed[i * PANEL + lane];
+                for (size_t lane = 0; lane < PANEL; lane++)
+                    sum[lane] += x[row * x_stride + i] * packed[i * PANEL + lane];
             for (size_t lane = 0; lane < lanes; lane++) y[row * y_stride + first + lane] = sum[lane];
         }
     }

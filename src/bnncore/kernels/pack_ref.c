@@ -7,8 +7,7 @@ static void f32(const float *x, size_t pixels, size_t channels, const float *low
     size_t words = bnn_words(channels);
     memset(bits, 0, pixels * words * BNN_WORD_BYTES);
     for (size_t p = 0; p < pixels; p++, x += channels, bits += words)
-        for (size_t c = 0; c < channels; c++)
-            bits[c / 64] |= (uint64_t)(low[c] <= x[c] && x[c] <= high[c]) << c % 64;
+        for (size_t c = 0; c < channels; c++) bits[c / 64] |= (uint64_t)(low[c] <= x[c] && x[c] <= high[c]) << c % 64;
 }
 
 static void u8(const uint8_t *x, size_t pixels, size_t channels, const uint8_t *low, const uint8_t *high,
@@ -16,8 +15,7 @@ static void u8(const uint8_t *x, size_t pixels, size_t channels, const uint8_t *
     size_t words = bnn_words(channels);
     memset(bits, 0, pixels * words * BNN_WORD_BYTES);
     for (size_t p = 0; p < pixels; p++, x += channels, bits += words)
-        for (size_t c = 0; c < channels; c++)
-            bits[c / 64] |= (uint64_t)(low[c] <= x[c] && x[c] <= high[c]) << c % 64;
+        for (size_t c = 0; c < channels; c++) bits[c / 64] |= (uint64_t)(low[c] <= x[c] && x[c] <= high[c]) << c % 64;
 }
 
 static void planes(const uint8_t *x, size_t pixels, size_t channels, uint64_t *bits, size_t plane_words) {
