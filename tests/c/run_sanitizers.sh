@@ -60,7 +60,7 @@ fuzz_log=$work/fuzz.log
 (cd "$work" && timeout 150 ./fuzz_model -max_total_time=60 -max_len=8192 -timeout=10 -rss_limit_mb=2048 \
     -print_final_stats=1 -artifact_prefix=fuzz- corpus >"$fuzz_log" 2>&1) &
 fuzzer=$!
-trap 'kill "$fuzzer" 2>/dev/null; [ -n "$kept" ] || rm -rf "$work"' EXIT
+trap 'kill "$fuzzer" 2>/dev/null || true; [ -n "$kept" ] || rm -rf "$work"' EXIT
 
 library thread "$thread"
 program test_threads thread "$thread"
