@@ -46,8 +46,9 @@ class BatchNorm(Layer):
             if values.shape != np.shape(self.gamma):
                 raise bad("BatchNorm", field, f"shape {values.shape}", f"{np.shape(self.gamma)}, as gamma")
             object.__setattr__(self, field, values)
-        if (self.variance + self.epsilon <= 0).any():
-            raise bad("BatchNorm", "variance", float(self.variance.min()), "variance + epsilon above zero")
+        if not 0 <= self.epsilon < np.inf or (self.variance < 0).any() or (self.variance + self.epsilon == 0).any():
+            got = f"{float(self.variance.min())} with epsilon {self.epsilon}"
+            raise bad("BatchNorm", "variance", got, "none below zero, epsilon neither, and their sum above zero")
 
     def output_spec(self, spec: Spec) -> Spec:
         """float32 of the same shape."""
