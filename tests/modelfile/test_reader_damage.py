@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 from samples import bytes_conv, bytes_dense, chain, lone_output, real
 
+import bnnengine
 from bnnengine import BnnError, Engine, FormatError, LimitError, ModelError, VersionError
 from bnnengine._core import read_model
 
@@ -34,6 +36,33 @@ def test_every_bit_flip_is_refused(sample):
             assert isinstance(caught.value, VersionError) == (8 <= at < 12)
             data[at] ^= 1 << bit
     read_model(data)
+
+
+def refusals(candidates):
+    """How many of them are refused as damaged; any other error goes through."""
+    count = 0
+    for data in candidates:
+        try:
+            read_model(data)
+        except FormatError:
+            count += 1
+    return count
+
+
+def test_the_shipped_network_cut_off_or_with_a_flipped_bit_is_refused():
+    data = bytearray((Path(bnnengine.__file__).parent / "data" / "mnist_cnn.bnn").read_bytes())
+    view = memoryview(data)
+    assert refusals(view[:size] for size in range(len(data))) == len(data)
+
+    def flipped(bits):
+        for bit in bits:
+            data[bit // 8] ^= 1 << bit % 8
+            yield view
+            data[bit // 8] ^= 1 << bit % 8
+
+    bits = range(0, len(data) * 8, 7)
+    assert refusals(flipped(bits)) == len(bits)
+    assert refusals([view]) == 0
 
 
 @sound
