@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from bnnfile import BnnFile
+from bnnfile import BnnFile, metadata_section
 from rules import Breaks, Case, entry, header
 
 from bnnengine import VersionError
@@ -39,6 +39,25 @@ def dirty_padding(name: str) -> Breaks:
 def tail(file: BnnFile) -> None:
     """A byte behind the data section."""
     file.tail = b"\0"
+
+
+def only_header(file: BnnFile) -> None:
+    """100 bytes, and the header says so."""
+    file.header["size"] = 100
+    file.to_bytes = lambda: BnnFile.to_bytes(file)[:100]  # type: ignore[method-assign]
+
+
+def past_the_end(file: BnnFile) -> None:
+    """The data section is empty, and its place, a multiple of 64, lies past the end of the file."""
+    file.sections["metadata"] = bytearray(metadata_section([(b"name", b"x")]))
+    file.sections["tensors"] = file.sections["data"] = bytearray()
+    file.paddings["data"] = b""
+    end = 224
+    for name, content in file.sections.items():
+        end += -end % 64
+        if name == "data":
+            file.table[name, "offset"] = end
+        end += len(content)
 
 
 CASES = [
@@ -80,6 +99,10 @@ CASES = [
         "the section MUST lie inside the file",
         entry("graph", bytes=10**6),
         "graph section: 1000000 bytes at 256 do not lie inside the file",
+    ),
+    Case("MUST equal the size of the file", only_header, "section table: the file is cut off"),
+    Case(
+        "the section MUST lie inside the file", past_the_end, "data section: 0 bytes at .* do not lie inside the file"
     ),
     Case("the last one MUST end where the file ends", tail, "data section: ends at .*, but the file at"),
     Case("24 | u64 | reserved | MUST be zero", entry("tensors", reserved=1), "tensors section: reserved field is not"),

@@ -5,9 +5,21 @@ from __future__ import annotations
 import struct
 from functools import partial
 
-from bnnfile import BINARIZE, CONV2D, FLOAT32, GLOBAL_AVERAGE_POOL, INT32, NONE, BnnFile
+from bnnfile import (
+    ARGMAX,
+    BINARIZE,
+    CONV2D,
+    DENSE,
+    FLOAT32,
+    GLOBAL_AVERAGE_POOL,
+    INT32,
+    MAX_POOL2D,
+    NONE,
+    SOFTMAX,
+    BnnFile,
+)
 from rules import Breaks, Case, instead, node, tensor, value
-from samples import bytes_conv, bytes_dense, real, settled
+from samples import bytes_conv, bytes_dense, lone, real, settled
 
 from bnnengine import ModelError
 
@@ -104,6 +116,19 @@ SUMS = [
     Chain(FINITE, tensor(6, dtype=INT32), r"scale: got int32 \(4,\), wanted float32 \(4,\)"),
 ]
 
+Softmax = partial(Case, error=ModelError, sample=partial(lone, SOFTMAX, 4))
+RANKS = [
+    Chain("bits, uint8 or float32 (K)", node(3, input0=2), r"input: got bits \(2, 2, 5\), wanted rank 1"),
+    Softmax("bits, uint8 or float32 (K)", instead(partial(lone, DENSE, 2, 2)), r"got float32 \(2, 2\), wanted rank 1"),
+    Softmax(
+        "bits, uint8 or float32 (H, W, C)", instead(partial(lone, CONV2D, 4)), r"got float32 \(4,\), wanted rank 3"
+    ),
+    Softmax("bits or float32 (H, W, C) | same", instead(partial(lone, MAX_POOL2D, 4)), r"\(4,\), wanted rank 3"),
+    Softmax("bits or float32 (H, W, C) | float32", instead(partial(lone, GLOBAL_AVERAGE_POOL, 2, 2)), "wanted rank 3"),
+    Softmax("softmax | float32 [..., C]", instead(partial(lone, SOFTMAX)), r"got float32 \(\), wanted rank at least 1"),
+    Softmax("argmax | float32 [..., C]", instead(partial(lone, ARGMAX)), r"got float32 \(\), wanted rank at least 1"),
+]
+
 OTHERS = [
     Chain("uint8 or float32 [..., C] | bits, same shape", value(1, dim0=4), r"output: the file says bits \(4, 4, 3\)"),
     Chain("uint8 or float32 [..., C] | bits, same shape", node(2, operator=BINARIZE), r"input: got bits \(2, 2, 5\)"),
@@ -133,4 +158,4 @@ OTHERS = [
     ),
 ]
 
-CASES = NODE + WINDOW + SUMS + OTHERS
+CASES = NODE + WINDOW + SUMS + RANKS + OTHERS

@@ -134,3 +134,9 @@ def settled(*slots: int) -> BnnFile:
     x = net.input(UINT8, (3,))
     x = net.node(BINARY_DENSE, x, BITS, (2,), {0: (BITS, (2, 3), bits(2, 3)), **{slot: output[slot] for slot in slots}})
     return net.file(net.node(SCALE_BIAS, x, FLOAT32, (2,), {0: output[3], 1: output[4]}))
+
+
+def lone(operator: int, *shape: int) -> BnnFile:
+    """One node, without tensors or attributes, from float32 of a shape to the same."""
+    net = Net()
+    return net.file(net.node(operator, net.input(FLOAT32, shape), FLOAT32, shape))

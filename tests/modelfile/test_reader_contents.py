@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from bnnfile import ENTRY, HEADER, BnnFile, Record, crc32c, metadata_section
-from samples import chain, real, settled
+from bnnfile import ENTRY, HEADER, SOFTMAX, BnnFile, Record, crc32c, metadata_section
+from samples import chain, lone, real, settled
 
-from bnnengine import Engine, Model, _core
+from bnnengine import Engine, FormatError, Model, _core
 from bnnengine._core import read_model
 
 
@@ -49,6 +49,35 @@ def test_many_metadata_entries_are_read():
     entries = [(b"%05d" % i, b"v" * (i % 9)) for i in range(10_000)]
     file.sections["metadata"] = bytearray(metadata_section(entries))
     assert read_model(file.to_bytes())["metadata"] == {key.decode(): value.decode() for key, value in entries}
+
+
+def is_text(raw):
+    """What Python says of UTF-8; C0 and C1 control characters are allowed."""
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def test_utf8_is_what_python_reads():
+    """Around every boundary of RFC 3629: ends, overlong forms, surrogates, the last code point, sequences cut off."""
+    edges = [0x00, 0x41, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC1, 0xC2, 0xDF, 0xE0, 0xE1, 0xEC, 0xED, 0xEE]
+    edges += [0xEF, 0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xF7, 0xF8, 0xFF]
+    texts = [bytes([a]) for a in range(256)] + [bytes([a, b]) for a in range(0xC0, 256) for b in edges]
+    ends = [b"\x41", b"\x7f", b"\x80", b"\xbf", b"\xc0", b"", b"\x80\x80", b"\xbf\xbf", b"\x80\x41", b"\x80\xc0"]
+    texts += [bytes([a, b]) + end for a in edges for b in edges for end in ends]
+    file, seen = lone(SOFTMAX, 4), set()
+    for text in texts:
+        file.sections["metadata"] = bytearray(metadata_section([(b"key", text)]))
+        error = ""
+        try:
+            assert read_model(file.to_bytes())["metadata"]["key"].encode() == text
+        except FormatError as refused:
+            error = str(refused)
+        assert error == ("" if is_text(text) else "metadata entry 0: its value is not valid UTF-8"), text
+        seen.add((len(text), not error))
+    assert seen >= {(1, True), (1, False), (2, True), (2, False), (3, True), (3, False), (4, True), (4, False)}
 
 
 def test_crc32c_is_the_one_of_the_rfc():
