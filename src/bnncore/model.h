@@ -19,6 +19,7 @@ struct bnn_op;
 typedef struct bnn_node {
     const struct bnn_op *op;
     const char *name;
+    uint32_t input_count;
     uint32_t inputs[BNN_NODE_INPUTS], outputs[BNN_NODE_OUTPUTS]; /* value ids, BNN_NONE past the op's count */
     const bnn_tensor *tensors[BNN_NODE_TENSORS];                 /* NULL where absent */
     uint32_t attributes[BNN_NODE_ATTRIBUTES];

@@ -43,9 +43,12 @@ static bnn_status read_node(bnn_reader *r, const unsigned char *p, uint32_t inde
     if (!node->op)
         return BAD("node %u: operator: got %u, which this version does not have", (unsigned)index,
                    (unsigned)bnn_get16(p));
-    if (p[2] != node->op->inputs || p[3] != node->op->outputs)
-        return BAD("node %u: %s has %u input(s) and %u output(s), got %u and %u", (unsigned)index, node->op->name,
-                   (unsigned)node->op->inputs, (unsigned)node->op->outputs, (unsigned)p[2], (unsigned)p[3]);
+    uint32_t most = node->op->most_inputs ? node->op->most_inputs : node->op->inputs;
+    if (p[2] < node->op->inputs || p[2] > most || p[3] != node->op->outputs)
+        return BAD("node %u: %s has %u input(s)%s and %u output(s), got %u and %u", (unsigned)index, node->op->name,
+                   (unsigned)node->op->inputs, most > node->op->inputs ? " or more" : "", (unsigned)node->op->outputs,
+                   (unsigned)p[2], (unsigned)p[3]);
+    node->input_count = p[2];
     TRY(read_name(r, p + 4, &node->name, "node", index));
     for (uint32_t i = 0; i < BNN_NODE_INPUTS; i++) {
         node->inputs[i] = bnn_get32(p + 12 + 4 * i);

@@ -42,7 +42,7 @@ static bnn_status prepare_steps(bnn_plan *plan, const bnn_limits *limits, bnn_er
         bnn_step *step = &plan->steps[i];
         step->node = &m->nodes[i];
         step->family = "";
-        for (uint32_t v = 0; v < step->node->op->inputs; v++) step->in[v] = &m->values[step->node->inputs[v]];
+        for (uint32_t v = 0; v < step->node->input_count; v++) step->in[v] = &m->values[step->node->inputs[v]];
         for (uint32_t v = 0; v < step->node->op->outputs; v++) step->out[v] = &m->values[step->node->outputs[v]];
         bnn_prepare prepare = {.step = step, .isa = plan->isa, .max_bytes = left, .error = error};
         bnn_status status = step->node->op->prepare(&prepare);
@@ -71,7 +71,7 @@ static void find_lifetimes(const bnn_plan *plan, uint32_t *root, bnn_lifetime *l
     }
     for (uint32_t i = 0; i < plan->step_count; i++) {
         const bnn_step *step = &plan->steps[i];
-        for (uint32_t k = 0; k < step->node->op->inputs; k++) lives[root[step->node->inputs[k]]].last = i;
+        for (uint32_t k = 0; k < step->node->input_count; k++) lives[root[step->node->inputs[k]]].last = i;
         for (uint32_t k = 0; k < step->node->op->outputs; k++) {
             uint32_t v = step->node->outputs[k];
             lives[v].first = lives[v].last = i;

@@ -87,7 +87,7 @@ static void walk(void *argument, uint32_t thread) {
                            .thread = together ? thread : 0,
                            .threads = together ? c->threads : 1,
                            .scratch = c->session->scratch + plan->scratch_bytes * thread};
-            for (uint32_t k = 0; k < step->node->op->inputs; k++) job.in[k] = locate(c, step->node->inputs[k]);
+            for (uint32_t k = 0; k < step->node->input_count; k++) job.in[k] = locate(c, step->node->inputs[k]);
             for (uint32_t k = 0; k < step->node->op->outputs; k++) job.out[k] = locate(c, step->node->outputs[k]);
             step->run(step, &job);
         }

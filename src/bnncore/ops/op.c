@@ -35,7 +35,7 @@ bnn_status bnn_bad_node(const bnn_check *check, const char *format, ...) {
 
 bnn_status bnn_op_check(const bnn_model *model, const bnn_node *node, bnn_error *error) {
     bnn_check check = {.node = node, .error = error};
-    for (uint32_t i = 0; i < node->op->inputs; i++) check.in[i] = &model->values[node->inputs[i]];
+    for (uint32_t i = 0; i < node->input_count; i++) check.in[i] = &model->values[node->inputs[i]];
     for (uint32_t i = 0; i < node->op->outputs; i++) check.out[i] = &model->values[node->outputs[i]];
     for (uint32_t i = 0; i < BNN_NODE_TENSORS; i++)
         if (node->tensors[i] && !(node->op->tensor_slots >> i & 1))
@@ -45,6 +45,21 @@ bnn_status bnn_op_check(const bnn_model *model, const bnn_node *node, bnn_error 
             return bnn_bad_node(&check, "attribute %u: got %u, wanted 0: it is not used", (unsigned)i,
                                 (unsigned)node->attributes[i]);
     return node->op->check(&check);
+}
+
+enum { PART_BYTES = 16 << 10 }; /* of a step's first input: what it and its followers touch stays in the first cache */
+
+void bnn_run_parts(const bnn_step *step, const bnn_job *job) {
+    const bnn_spec *in = step->in[0];
+    uint32_t channels = in->rank ? in->dims[in->rank - 1] : 1;
+    size_t pixels = (size_t)bnn_spec_elements(in) / channels * job->batch, begin, end;
+    size_t most = PART_BYTES / sizeof(float) / channels + 1;
+    bnn_share(job, pixels, 1, &begin, &end);
+    for (size_t at = begin; at < end; at += most) {
+        bnn_part part = {at, end - at < most ? end - at : most, 0, channels};
+        step->part(step, job, &part);
+        bnn_follow(job, &part);
+    }
 }
 
 bnn_status bnn_check_tensor(const bnn_check *check, uint32_t slot, const char *what, int required, bnn_dtype dtype,

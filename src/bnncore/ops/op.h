@@ -21,6 +21,14 @@ typedef struct bnn_check {
 
 typedef struct bnn_step bnn_step;
 typedef struct bnn_job bnn_job;
+typedef struct bnn_follower bnn_follower;
+
+/* Some pixels, counted through the whole batch, and some channels of each: from a multiple of BNN_BLOCK to another or
+ * to the last. A pixel is everything but the last dimension. */
+typedef struct bnn_part {
+    size_t pixel, pixels;
+    uint32_t channel, channels;
+} bnn_part;
 
 /* A node that a plan has prepared. */
 struct bnn_step {
@@ -36,6 +44,10 @@ struct bnn_step {
     uint64_t macs, binary_macs, weight_bytes;
     uint64_t comparisons; /* of pooling, for one sample; they count towards the limit on macs */
     void (*run)(const bnn_step *step, const bnn_job *job);
+    /* Set by operators that work on each pixel by itself: they do any part of their output, and run is bnn_run_parts.
+     * Such a step runs within the pass of the step before it, part by part, while the numbers are in cache. */
+    void (*part)(const bnn_step *step, const bnn_job *job, const bnn_part *part);
+    int bands; /* run calls bnn_follow for each part of its output that it has finished */
 };
 
 /* What prepare works with. */
@@ -53,6 +65,14 @@ struct bnn_job {
     uint32_t batch;
     uint32_t thread, threads;
     unsigned char *scratch;
+    const bnn_follower *followers; /* what runs in this step's pass, in order */
+    uint32_t follower_count;
+};
+
+/* A step in the pass of another. */
+struct bnn_follower {
+    const bnn_step *step;
+    bnn_job job;
 };
 
 struct bnn_op {
@@ -62,6 +82,7 @@ struct bnn_op {
     uint32_t attribute_count; /* attributes from here on are zero */
     bnn_status (*check)(const bnn_check *check);
     bnn_status (*prepare)(bnn_prepare *prepare); /* sets step->run, unless the output is an alias of the input */
+    uint8_t most_inputs;                         /* where the number is free; `inputs` is then the least */
 };
 
 /* The operator of that number, or NULL. */
@@ -91,6 +112,14 @@ bnn_status bnn_check_output(const bnn_check *check, bnn_dtype dtype, uint32_t ra
 bnn_status bnn_prepare_fits(bnn_prepare *prepare, uint64_t bytes);
 /* Memory for step->state, zeroed, where it fits. */
 bnn_status bnn_prepare_state(bnn_prepare *prepare, uint64_t bytes);
+
+/* For step->run of an operator that has step->part. */
+void bnn_run_parts(const bnn_step *step, const bnn_job *job);
+/* Does the followers' part of what the step has just finished. */
+static inline void bnn_follow(const bnn_job *job, const bnn_part *part) {
+    for (uint32_t i = 0; i < job->follower_count; i++)
+        job->followers[i].step->part(job->followers[i].step, &job->followers[i].job, part);
+}
 
 /* This thread's part of n equal units, rounded to multiples of `grain`. */
 static inline void bnn_share(const bnn_job *job, size_t n, size_t grain, size_t *begin, size_t *end) {
