@@ -44,8 +44,11 @@ def _pass(model: Model) -> tuple[Model, bool]:
     chains = []
     for start in model.nodes:
         chain = [start]
-        while chain[-1].outputs[0] not in model.outputs and len(readers.get(chain[-1].outputs[0], ())) == 1:
-            chain.append(readers[chain[-1].outputs[0]][0])
+        while len(chain[-1].outputs) == 1 and chain[-1].outputs[0] not in model.outputs:
+            following = readers.get(chain[-1].outputs[0], [])
+            if len(following) != 1 or len(following[0].inputs) != 1:
+                break
+            chain.append(following[0])
         chains.append(chain)
     # a rule has every place that it wants before the next one has any, so that exact rules come before rounding ones
     for rule in RULES:
@@ -72,17 +75,28 @@ def _replace(model: Model, old: Sequence[Node], layers: Sequence[Layer]) -> Mode
         nodes = [replace(n, inputs=tuple(source if i == result else i for i in n.inputs)) for n in nodes]
         return Model(model.inputs, tuple(nodes), model.outputs, model.metadata)
     fresh: list[Node] = []
-    value, left = source, list(old)
+    inputs, left = old[0].inputs, list(old)
+    taken = {node.name for node in model.nodes} | set(model.values)
     for number, layer in enumerate(layers):
         # named after the first of the old layers that it is one of, or else after the first that is left
-        namesake = next((n for n in left if type(n.layer) is type(layer)), left[0])
-        left.remove(namesake)
-        made = result if number == len(layers) - 1 else namesake.outputs[0]
-        fresh.append(Node(namesake.name, layer, (value,), (made,)))
-        value = made
+        namesake = next((n for n in left if type(n.layer) is type(layer)), left[0] if left else None)
+        if namesake is not None:
+            left.remove(namesake)
+        name = namesake.name if namesake is not None else _another(old[-1].name, taken)
+        value = namesake.outputs[0] if namesake is not None and namesake.outputs[0] != result else name
+        made = result if number == len(layers) - 1 else value if value != result else _another(result, taken)
+        fresh.append(Node(name, layer, inputs, (made,)))
+        inputs = (made,)
     at = model.nodes.index(old[-1]) - (len(old) - 1)
     kept = [n for n in model.nodes if n not in old]
     return Model(model.inputs, (*kept[:at], *fresh, *kept[at:]), model.outputs, model.metadata)
+
+
+def _another(name: str, taken: set[str]) -> str:
+    """A name like this one that is not taken; it is from now on."""
+    number = next(n for n in range(1, len(taken) + 2) if f"{name}.{n}" not in taken)
+    taken.add(f"{name}.{number}")
+    return f"{name}.{number}"
 
 
 # ---- thresholds -----------------------------------------------------------------------------------------------------
@@ -295,7 +309,15 @@ def batch_norm_alone(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
     return 1, [ScaleBias(scale, bias)]
 
 
+def lower(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
+    """What the file has no operator for, or has in one form only, as layers that it has."""
+    lowered = chain[0].lower(spec)
+    same = len(lowered) == 1 and (lowered[0] is chain[0] or lowered[0] == chain[0])
+    return None if same else (1, lowered)
+
+
 RULES: tuple[Callable[[Spec, Sequence[Layer]], Rewrite | None], ...] = (
+    lower,
     drop_sign_of_bits,
     drop_flatten_of_vector,
     sum_then_sign,

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from bnnengine.errors import InputError, InputTypeError, ModelError
 from bnnengine.layers import Input, Layer
+from bnnengine.layers.base import Spec
 from bnnengine.spec import TensorSpec
 
 Array = npt.NDArray[Any]
@@ -35,6 +36,23 @@ def _check_size(label: str, shape: tuple[int, ...]) -> None:
         raise ModelError(f"{label}: shape: got {shape}, wanted fewer than 2^31 elements a sample")
 
 
+def apply(layer: Layer, specs: Sequence[TensorSpec], label: str) -> tuple[Spec, ...]:
+    """What the layer makes of values: dtype and shape of each output. Raises ModelError that begins with the label."""
+    least, most = layer.inputs
+    if not least <= len(specs) <= most:
+        wanted = str(least) if least == most else f"{least} to {most}"
+        kind = type(layer).__name__
+        raise ModelError(f"layer {label!r}: {kind}: inputs: got {len(specs)} values, wanted {wanted}")
+    try:
+        made = layer.output_spec(*((spec.dtype, spec.shape) for spec in specs))
+    except ModelError as error:
+        raise ModelError(f"layer {label!r}: {error}") from None
+    found: tuple[Spec, ...] = made if layer.results > 1 else (made,)
+    for _, shape in found:
+        _check_size(f"layer {label!r}", shape)
+    return found
+
+
 @dataclass(frozen=True)
 class Model:
     """A network.
@@ -47,7 +65,7 @@ class Model:
         values: every value's spec by name; found from the above.
 
     Raises:
-        ModelError: a layer cannot take its input; a name stands twice or is not there. Layers count from 1.
+        ModelError: a layer cannot take its inputs; a name stands twice or is not there.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -72,27 +90,24 @@ class Model:
         if not self.nodes:
             raise ModelError("the network has no layers")
         seen: set[str] = set()
-        for number, node in enumerate(self.nodes, 1):
-            label = f"layer {number} {node.name!r}"
-            if len(node.inputs) != 1 or len(node.outputs) != 1:
-                raise ModelError(f"{label}: got inputs {node.inputs} and outputs {node.outputs}, wanted one of each")
+        for node in self.nodes:
+            label = f"layer {node.name!r}"
             missing = [name for name in node.inputs if name not in values]
             if missing:
                 raise ModelError(f"{label}: reads {missing}, which no layer before it makes")
-            if node.name in seen or node.outputs[0] in values:
+            if node.name in seen or len({*node.outputs} - {*values}) != len(node.outputs):
                 raise ModelError(f"{label}: its name, or its value's, stands twice: give each layer a name of its own")
             seen.add(node.name)
-            try:
-                dtype, shape = node.layer.output_spec((values[node.inputs[0]].dtype, values[node.inputs[0]].shape))
-            except ModelError as error:
-                raise ModelError(f"{label}: {error}") from None
-            _check_size(label, shape)
-            values[node.outputs[0]] = TensorSpec(node.outputs[0], dtype, shape)
+            made = apply(node.layer, [values[name] for name in node.inputs], node.name)
+            if len(made) != len(node.outputs):
+                raise ModelError(f"{label}: outputs: got {len(node.outputs)} names, wanted {len(made)}")
+            for name, (dtype, shape) in zip(node.outputs, made, strict=True):
+                values[name] = TensorSpec(name, dtype, shape)
         if not self.outputs or len(set(self.outputs)) != len(self.outputs):
             raise ModelError(f"outputs: got {list(self.outputs)}, wanted one or more, each once")
-        made = {name for node in self.nodes for name in node.outputs}
+        leaving = {name for node in self.nodes for name in node.outputs}
         for name in self.outputs:
-            if name not in made:
+            if name not in leaving:
                 raise ModelError(f"outputs: no layer makes {name!r}")
         if not all(isinstance(k, str) and isinstance(v, str) for k, v in self.metadata.items()):
             raise ModelError("metadata: keys and values must be strings; use json.dumps for anything else")
@@ -159,7 +174,8 @@ class Model:
                 raise InputError(f"input {spec.name!r}: shape: got {array.shape}, wanted ({wanted})")
             values[spec.name] = array
         for node in self.nodes:
-            values[node.outputs[0]] = node.layer.reference(values[node.inputs[0]])
+            made = node.layer.reference(*(values[name] for name in node.inputs))
+            values.update(zip(node.outputs, made if node.layer.results > 1 else (made,), strict=True))
         if all_values:
             return values
         found = tuple(values[name] for name in self.outputs)

@@ -18,8 +18,8 @@ from bnnengine.spec import TensorSpec
 
 _MAGIC = b"\x89BNN\r\n\x1a\n"
 _NONE = 0xFFFFFFFF
-_DTYPES = {"bits": 1, "uint8": 2, "int32": 3, "int64": 4, "float32": 5}
-_NUMBERS = {layer: number for number, layer in OPERATORS.items()}
+_DTYPES = {"bits": 1, "uint8": 2, "int32": 3, "int64": 4, "float32": 5, "int8": 6}
+_NUMBERS = {layer.op: number for number, layer in OPERATORS.items()}
 _BY_NAME = {layer.op: layer for layer in OPERATORS.values()}
 
 
@@ -53,6 +53,7 @@ class _Writer:
         self.tensors = bytearray()
         self.data = bytearray()
         self.tensor_count = 0
+        self.minor = 0  # the least version that has all that is in it
 
     def name(self, text: str) -> bytes:
         """Adds a name; its offset and length."""
@@ -70,6 +71,7 @@ class _Writer:
         if isinstance(values, BitTensor):
             dtype, raw = "bits", values.words.astype("<u8", copy=False).tobytes()
         else:
+            self.minor = max(self.minor, int(values.dtype == np.int8))
             dtype, raw = str(values.dtype), np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
         self.data += _padding(len(self.data), 64)
         self.tensors += struct.pack("<BBH", _DTYPES[dtype], len(values.shape), 0) + self.dims(values.shape) + bytes(4)
@@ -90,10 +92,12 @@ class _Writer:
     def node(self, node: Node, layer: Layer, ids: dict[str, int]) -> bytes:
         """A node record."""
         tensors, attributes = layer.to_record()
+        if _NUMBERS[layer.op] > 11 or getattr(layer, "zero_one", False):
+            self.minor = 1
         used = [_NONE] * 8
         for slot in sorted(tensors):
             used[slot] = self.tensor(tensors[slot])
-        record = struct.pack("<HBB", _NUMBERS[type(layer)], len(node.inputs), len(node.outputs)) + self.name(node.name)
+        record = struct.pack("<HBB", _NUMBERS[layer.op], len(node.inputs), len(node.outputs)) + self.name(node.name)
         record += _slots((ids[name] for name in node.inputs), 8) + _slots((ids[name] for name in node.outputs), 4)
         record += struct.pack("<8I", *used)
         return record + struct.pack("<16I", *attributes, *[0] * (16 - len(attributes))) + bytes(4)
@@ -102,7 +106,7 @@ class _Writer:
 def _file_layer(model: Model, node: Node) -> Layer:
     """The layer as the file holds it: it has an operator, and its vectors have their length."""
     layer = node.layer
-    if type(layer) not in _NUMBERS:
+    if layer.op is None:
         raise ModelError(
             f"layer {node.name!r} ({type(layer).__name__}): the file has no operator for it: it has to "
             f"fold into others, which Model.optimize does where it follows a sum or a number"
@@ -139,7 +143,7 @@ def to_bytes(model: Model) -> bytes:
     graph += b"".join(writer.value(model.values[name]) for name in names)
     graph += b"".join(writer.node(node, _file_layer(model, node), ids) for node in model.nodes)
     metadata = _metadata({"producer": f"bnnengine {__version__}", **model.metadata})
-    data = _assemble([graph, bytes(writer.names), bytes(writer.tensors), metadata, bytes(writer.data)])
+    data = _assemble([graph, bytes(writer.names), bytes(writer.tensors), metadata, bytes(writer.data)], writer.minor)
     try:
         _core.read_model(data)
     except FormatError as error:
@@ -147,14 +151,14 @@ def to_bytes(model: Model) -> bytes:
     return data
 
 
-def _assemble(sections: Sequence[bytes]) -> bytes:
+def _assemble(sections: Sequence[bytes], minor: int) -> bytes:
     end, table, body = 64 + 32 * len(sections), b"", bytearray()
     for kind, section in enumerate(sections, 1):
         body += _padding(end, 64) + section
         end += -end % 64
         table += struct.pack("<IIQQQ", kind, _core.crc32c(section), end, len(section), 0)
         end += len(section)
-    header = _MAGIC + struct.pack("<HHIQI", 1, 0, len(sections), end, _core.crc32c(table)) + bytes(32)
+    header = _MAGIC + struct.pack("<HHIQI", 1, minor, len(sections), end, _core.crc32c(table)) + bytes(32)
     return header + struct.pack("<I", _core.crc32c(header)) + table + bytes(body)
 
 

@@ -13,11 +13,13 @@ from bnnengine import (
     Conv2d,
     Dense,
     Flatten,
+    HardSigmoid,
     Input,
     MaxPool2d,
     Model,
     ModelError,
     Node,
+    RSign,
     ScaleBias,
     Sequential,
     Sign,
@@ -175,6 +177,7 @@ def test_a_value_that_others_read_is_not_folded_away():
 
 # Each rule by itself: what stands there, what it makes of it. 4 channels of a (6, 6, 2) image.
 ALONE = {
+    "lower": (["HardSigmoid", "RSign"], ["ScaleBias", "Clip", "Binarize"]),
     "drop_sign_of_bits": (["binary_input", "Sign", "ScaleBias"], ["Sign", "ScaleBias"]),
     "drop_flatten_of_vector": (["Flatten", "Flatten", "ScaleBias"], ["Flatten", "ScaleBias"]),
     "sum_then_sign": (["BinaryConv2d", "BatchNorm", "ScaleBias", "Sign"], ["BinaryConv2d"]),
@@ -201,6 +204,7 @@ def test_each_rule_alone(rule, monkeypatch):
             plain = {
                 "binary_input": Sign(), "Sign": Sign(), "Flatten": Flatten(), "ScaleBias": ScaleBias(-1.5, 0.25),
                 "Binarize": Binarize(0.5, True), "MaxPool2d": MaxPool2d(2),
+                "HardSigmoid": HardSigmoid(), "RSign": RSign(-0.5),
             }  # fmt: skip
             layers.append(plain[name])
     model = Sequential([Input((6, 6, 2), "float32" if "Conv" not in names[0] else "uint8"), *layers])

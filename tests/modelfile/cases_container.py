@@ -62,9 +62,9 @@ def past_the_end(file: BnnFile) -> None:
 
 CASES = [
     Case("MUST be `89 42 4E 4E 0D 0A 1A 0A`", header(magic=b"\x89BNN\n\r\x1a\n"), "not a .bnn file"),
-    Case("major | MUST be 1", header(major=2), r"file version: got 2\.0, this library reads 1\.0", VersionError),
+    Case("major | MUST be 1", header(major=2), r"file version: got 2\.0, this library reads up to 1\.1", VersionError),
     Case("major | MUST be 1", header(major=0), r"file version: got 0\.0", VersionError),
-    Case("MUST be at most 0", header(minor=1), r"file version: got 1\.1, this library reads 1\.0", VersionError),
+    Case("MUST be at most 1", header(minor=2), r"file version: got 1\.2, this library reads up to 1\.1", VersionError),
     Case("section count | MUST be 5", header(sections=6), "section count: got 6, wanted 5"),
     Case("MUST equal the size of the file", header(size=4096), "file bytes: got 4096, but the file has"),
     Case("CRC of the section table | MUST be right", header(table_crc=1), "section table: its checksum is wrong"),

@@ -33,7 +33,8 @@ def test_every_bit_flip_is_refused(sample):
             data[at] ^= 1 << bit
             with pytest.raises(FormatError) as caught:
                 read_model(data)
-            assert isinstance(caught.value, VersionError) == (8 <= at < 12)
+            known = (at, bit) == (10, 0)  # 1.0 and 1.1 are both read: the checksum tells
+            assert isinstance(caught.value, VersionError) == (8 <= at < 12 and not known)
             data[at] ^= 1 << bit
     read_model(data)
 

@@ -35,7 +35,6 @@ from bnnengine import (
     TensorSpec,
     Threshold,
 )
-from bnnengine.layers import OPERATORS
 
 
 def pattern(*dims):
@@ -306,4 +305,4 @@ def test_golden_file(version, isa):
 def test_the_golden_file_is_still_what_is_written():
     data = (GOLDEN / "v1_0.bnn").read_bytes()
     assert Model.load(data).to_bytes() == data
-    assert len(json.loads((GOLDEN / "v1_0.json").read_text())["operators"]) == len(OPERATORS)
+    assert len(json.loads((GOLDEN / "v1_0.json").read_text())["operators"]) == 11  # all of version 1.0

@@ -30,15 +30,21 @@ class Layer:
     """
 
     op: ClassVar[str | None] = None
+    inputs: ClassVar[tuple[int, int]] = (1, 1)  # the least and the most
+    results: ClassVar[int] = 1
     name: str | None
 
-    def output_spec(self, spec: Spec) -> Spec:
-        """The output's dtype and shape; raises ModelError where the layer cannot take the input."""
+    def output_spec(self, *specs: Any, **_: Any) -> Any:
+        """The output's dtype and shape, a tuple of such for several; raises ModelError for inputs it cannot take."""
         raise NotImplementedError
 
-    def reference(self, x: Array) -> Array:
-        """What the layer computes, in NumPy: (N, *input shape) to (N, *output shape)."""
+    def reference(self, *arrays: Any, **_: Any) -> Any:
+        """What the layer computes, in NumPy: (N, *input shape) each to (N, *output shape), a tuple for several."""
         raise NotImplementedError
+
+    def lower(self, *specs: Spec) -> list[Layer]:
+        """The chain of layers that the file has for it: the layer itself where it has an operator of its own."""
+        return [self]
 
     def to_record(self) -> tuple[dict[int, Array | BitTensor], list[int]]:
         """The layer's tensors by slot and its attributes, as the file holds them; for_channels comes first."""

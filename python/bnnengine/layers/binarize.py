@@ -81,3 +81,36 @@ class Binarize(Layer):
         flip = tensors[1]
         assert isinstance(flip, BitTensor)
         return cls(tensors[0], flip.unpack() > 0, name)
+
+
+@dataclass(frozen=True, eq=False)
+class RSign(Layer):
+    """The sign of x + shift, a learned shift for each channel (ReActNet, arXiv:2003.03488, equation 5).
+
+    Args:
+        shift: float32, a number or (channels,).
+    """
+
+    shift: Any
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        """Brings the shift into form."""
+        object.__setattr__(self, "shift", floats("RSign", "shift", self.shift))
+
+    def _binarize(self) -> Binarize:
+        # a sum of floats is 0 only where they are each other's negative, so x + shift >= 0 just where x >= -shift
+        return Binarize(-self.shift, False, self.name)
+
+    def output_spec(self, spec: Spec) -> Spec:
+        """Bits of the same shape."""
+        expect(self, spec, ("float32",))
+        return self._binarize().output_spec(spec)
+
+    def reference(self, x: Array) -> Array:
+        """int8 of the same shape."""
+        return self._binarize().reference(x)
+
+    def lower(self, *specs: Spec) -> list[Layer]:
+        """A Binarize."""
+        return [self._binarize()]

@@ -7,7 +7,7 @@ torch.nn.Conv2d have it, with the channels last. XNOR-Net (arXiv:1603.05279) com
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -102,6 +102,7 @@ class _Conv2d(Sum):
         )
 
 
+@dataclass(frozen=True, eq=False)
 class BinaryConv2d(BinaryWeights, _Conv2d):
     """Convolution with binary weights; exact in integers on bits and on uint8.
 
@@ -113,15 +114,51 @@ class BinaryConv2d(BinaryWeights, _Conv2d):
         groups: divides input and output channels.
         threshold: makes the output bits; int32 for bits and uint8 input, float32 for float32 input.
         scale, bias: float32, a number or (outputs,), for a float32 output.
+        zero_one: the input's bits count as 0 and 1, and pad_value is 0 or +1.
 
     Raises:
         ModelError: a field that cannot be.
     """
 
     op = "binary_conv2d"
+    zero_one: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks every field."""
+        super().__post_init__()
+        if self.zero_one and self.pad_value == -1:
+            raise bad("BinaryConv2d", "pad_value", self.pad_value, "0 or +1, where zero_one is set")
+
+    @classmethod
+    def from_real(cls, weight: Any, *, magnitude: bool = False, **fields: Any) -> BinaryConv2d:
+        """A layer with the signs of real weights (0 is +1).
+
+        Args:
+            weight: (outputs, kernel_h, kernel_w, channels / groups).
+            magnitude: scale each output by its weights' mean absolute value, as XNOR-Net does (arXiv:1603.05279).
+            fields: the others, as for BinaryConv2d; no scale where magnitude is set.
+        """
+        if magnitude:
+            fields["scale"] = np.abs(np.asarray(weight, np.float64)).mean(axis=(1, 2, 3))
+        return cls(np.asarray(weight) >= 0, **fields)
+
+    def to_record(self) -> tuple[dict[int, Array | BitTensor], list[int]]:
+        """Slots 0 to 4; window, groups, pad value, zero_one."""
+        tensors, attributes = super().to_record()
+        return tensors, [*attributes, int(self.zero_one)]
+
+    @classmethod
+    def from_record(cls, tensors: Tensors, attributes: Sequence[int], name: str) -> BinaryConv2d:
+        """From the file."""
+        layer = super().from_record(tensors, attributes, name)
+        assert isinstance(layer, BinaryConv2d)
+        return replace(layer, zero_one=True) if attributes[12] else layer
 
 
 class Conv2d(RealWeights, _Conv2d):
-    """Convolution with float32 weights, on float32, uint8 or bits, summed in float32. Arguments as for BinaryConv2d."""
+    """Convolution with float32 or int8 weights, on float32, uint8 or bits, summed in float32.
+
+    Arguments as for BinaryConv2d; int8 weights are whole numbers, which `scale` brings to size.
+    """
 
     op = "conv2d"

@@ -52,6 +52,7 @@ class _Dense(Sum):
         return cls(**cls.output_fields(tensors), name=name)
 
 
+@dataclass(frozen=True, eq=False)
 class BinaryDense(BinaryWeights, _Dense):
     """Dense with binary weights; exact in integers on bits and on uint8.
 
@@ -59,15 +60,29 @@ class BinaryDense(BinaryWeights, _Dense):
         weight: +1 and -1 (or bool, or a BitTensor), (outputs, inputs).
         threshold: makes the output bits; int32 for bits and uint8 input, float32 for float32 input.
         scale, bias: float32, a number or (outputs,), for a float32 output.
+        zero_one: the input's bits count as 0 and 1.
 
     Raises:
         ModelError: a field that cannot be.
     """
 
     op = "binary_dense"
+    zero_one: bool = False
+
+    def to_record(self) -> tuple[dict[int, Array | BitTensor], list[int]]:
+        """Slots 0 to 4; zero_one."""
+        return self.output_tensors(), [int(self.zero_one)]
+
+    @classmethod
+    def from_record(cls, tensors: Tensors, attributes: Sequence[int], name: str) -> BinaryDense:
+        """From the file."""
+        return cls(**cls.output_fields(tensors), zero_one=bool(attributes[0]), name=name)
 
 
 class Dense(RealWeights, _Dense):
-    """Dense with float32 weights, on float32, uint8 or bits, summed in float32. Arguments as for BinaryDense."""
+    """Dense with float32 or int8 weights, on float32, uint8 or bits, summed in float32.
+
+    Arguments as for BinaryDense; int8 weights are whole numbers, which `scale` brings to size.
+    """
 
     op = "dense"

@@ -74,6 +74,7 @@ class Sum(Layer):
     threshold: Threshold | None
     scale: Any
     bias: Any
+    zero_one: bool = False
 
     def take_weight(self, weight: Any) -> Any:
         """The weights in the form that this kind of layer keeps."""
@@ -120,6 +121,8 @@ class Sum(Layer):
     def output_dtype(self, dtype: str) -> str:
         """The dtype of the output; raises ModelError where the threshold's dtype does not fit the sums."""
         kind = type(self).__name__
+        if self.zero_one and dtype != "bits":
+            raise bad(kind, "input dtype", dtype, "bits, where zero_one is set")
         if self.exact(dtype) and self.depth * (255 if dtype == "uint8" else 1) >= 2**31 - 1:
             raise bad(kind, "weight", f"sums of {self.depth} products", "sums that fit in 32 bits")
         if self.threshold is None:
@@ -144,6 +147,8 @@ class Sum(Layer):
         """Input and weights in a type that sums exactly, or, for floats, far more finely than float32."""
         weight = self.weight.unpack() if self.is_binary else self.weight
         wide = np.int64 if self.is_binary and x.dtype != np.float32 else np.float64
+        if self.zero_one:
+            x = x > 0
         return x.astype(wide), weight.astype(wide)
 
     def to_sum(self, acc: Array) -> Array:
@@ -185,8 +190,10 @@ class BinaryWeights:
 
 
 class RealWeights:
-    """Weights that are float32."""
+    """Weights that are float32, or int8 where they come so."""
 
     def take_weight(self, weight: Any) -> Array:
-        """The weights as finite float32."""
+        """The weights as finite float32, or as int8."""
+        if isinstance(weight, np.ndarray) and weight.dtype == np.int8:
+            return frozen(np.ascontiguousarray(weight))
         return floats(type(self).__name__, "weight", weight)
