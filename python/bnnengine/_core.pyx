@@ -51,6 +51,7 @@ cdef extern from "bnncore.h" nogil:
         const char *isa
         const char *family_one
         uint64_t macs, binary_macs, weight_bytes
+        uint32_t in_pass "pass"
     ctypedef struct bnn_node_info:
         const char *name
         const char *op
@@ -307,14 +308,14 @@ cdef class Plan:
                 "scratch_bytes": i.scratch_bytes, "weight_bytes": i.weight_bytes}
 
     def step_infos(self):
-        """One dict a step: name, op, kernel, kernel_one (for one sample alone), macs, binary_macs, weight_bytes."""
+        """One dict a step: name, op, kernel, kernel_one (for one sample alone), macs, binary_macs, weight_bytes, pass."""
         cdef bnn_step_info s
         found = []
         for i in range(self.steps):
             bnn_plan_step(self.plan, i, &s)
             isa = s.isa.decode()
             found.append({"name": s.name.decode("utf-8"), "op": s.op.decode(), "kernel": f"{s.family.decode()} {isa}".strip(),
-                          "kernel_one": f"{s.family_one.decode()} {isa}".strip(), "macs": s.macs, "binary_macs": s.binary_macs, "weight_bytes": s.weight_bytes})
+                          "kernel_one": f"{s.family_one.decode()} {isa}".strip(), "macs": s.macs, "binary_macs": s.binary_macs, "weight_bytes": s.weight_bytes, "pass": s.in_pass})
         return found
 
     cdef bnn_session *take_session(self) except NULL:

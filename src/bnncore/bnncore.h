@@ -112,6 +112,7 @@ typedef struct bnn_step_info {
     uint64_t macs;            /* multiply-accumulates for one sample */
     uint64_t binary_macs;     /* of which on single bits */
     uint64_t weight_bytes;
+    uint32_t pass; /* the step in whose pass this one runs, and whose time has its own; itself where it begins one */
 } bnn_step_info;
 
 void bnn_plan_get_info(const bnn_plan *plan, bnn_plan_info *info);

@@ -105,3 +105,4 @@ const bnn_pool_kernel *bnn_pool_find(bnn_isa isa) { return find("pool", isa); }
 const bnn_fgemm_kernel *bnn_fgemm_find(bnn_isa isa) { return find("fgemm", isa); }
 const bnn_igemm_kernel *bnn_igemm_find(bnn_isa isa) { return find("igemm", isa); }
 const bnn_settle_kernel *bnn_settle_find(bnn_isa isa) { return find("settle", isa); }
+const bnn_vector_kernel *bnn_vector_find(bnn_isa isa) { return find("vector", isa); }

@@ -166,6 +166,41 @@ typedef struct bnn_settle_kernel {
     void (*floats)(const int32_t *acc, size_t pixels, size_t n, const float *scale, const float *bias, float *y);
 } bnn_settle_kernel;
 
+/* ---- vector: float32 numbers, each by itself -----------------------------------------------------------------------
+ *
+ * Tables (scale, slope, ...) hold one number for each of the n of a row; y may be x, or with. Each step is rounded, so
+ * that all variants give the same bits.
+ */
+typedef struct bnn_rows {
+    size_t rows, n, stride; /* numbers a row, and from a row of x or y to the next */
+} bnn_rows;
+
+typedef enum bnn_merge { BNN_ADD, BNN_SUBTRACT, BNN_MULTIPLY, BNN_MERGES } bnn_merge;
+
+typedef enum bnn_unary {
+    BNN_SIGMOID,
+    BNN_TANH,
+    BNN_GELU,
+    BNN_GELU_TANH,
+    BNN_SILU,
+    BNN_HARD_SWISH,
+    BNN_ABS,
+    BNN_UNARIES
+} bnn_unary;
+
+typedef struct bnn_vector_kernel {
+    bnn_isa isa;
+    void (*affine)(const bnn_rows *r, const float *x, const float *scale, const float *bias, float *y);
+    /* z = x - shift_in; y = (z > 0 ? z : z * slope) + shift_out; either shift may be NULL */
+    void (*prelu)(const bnn_rows *r, const float *x, const float *slope, const float *shift_in, const float *shift_out,
+                  float *y);
+    void (*clip)(const bnn_rows *r, const float *x, const float *low, const float *high, float *y);
+    /* with rows that are with_stride apart, 0 for the same row each time; and with one number a row */
+    void (*merge[BNN_MERGES])(const bnn_rows *r, const float *x, const float *with, size_t with_stride, float *y);
+    void (*merge_pixel[BNN_MERGES])(const bnn_rows *r, const float *x, const float *with, float *y);
+    void (*unary[BNN_UNARIES])(const float *x, size_t n, float *y);
+} bnn_vector_kernel;
+
 /* ---- dispatch ------------------------------------------------------------------------------------------------------
  */
 
@@ -190,5 +225,6 @@ const bnn_pool_kernel *bnn_pool_find(bnn_isa isa);
 const bnn_fgemm_kernel *bnn_fgemm_find(bnn_isa isa);
 const bnn_igemm_kernel *bnn_igemm_find(bnn_isa isa);
 const bnn_settle_kernel *bnn_settle_find(bnn_isa isa);
+const bnn_vector_kernel *bnn_vector_find(bnn_isa isa);
 
 #endif

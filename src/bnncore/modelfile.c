@@ -25,9 +25,10 @@ static bnn_status read_header(bnn_reader *r) {
     if (size < HEADER)
         return BAD("file header: got %llu bytes, wanted 64: the file is cut off", (unsigned long long)size);
     if (bnn_get16(p + 8) != 1 || bnn_get16(p + 10) > 1)
-        return bnn_fail(r->error, BNN_E_VERSION,
-                        "file version: got %u.%u, this library reads up to 1.1: update bnnengine, or save the model again",
-                        (unsigned)bnn_get16(p + 8), (unsigned)bnn_get16(p + 10));
+        return bnn_fail(
+            r->error, BNN_E_VERSION,
+            "file version: got %u.%u, this library reads up to 1.1: update bnnengine, or save the model again",
+            (unsigned)bnn_get16(p + 8), (unsigned)bnn_get16(p + 10));
     if (bnn_crc32c(p, 60) != bnn_get32(p + 60)) return BAD("file header: its checksum is wrong: the file is damaged");
     if (bnn_get32(p + 12) != BNN_SECTIONS)
         return BAD("file header: section count: got %u, wanted %d", (unsigned)bnn_get32(p + 12), BNN_SECTIONS);

@@ -62,49 +62,6 @@ static bnn_status prepare_steps(bnn_plan *plan, const bnn_limits *limits, bnn_er
     return BNN_OK;
 }
 
-/* Where the values of one memory are written first and read last; an alias lives in its input's memory. */
-static void find_lifetimes(const bnn_plan *plan, uint32_t *root, bnn_lifetime *lives) {
-    const bnn_model *m = plan->model;
-    for (uint32_t v = 0; v < m->value_count; v++) {
-        root[v] = v;
-        lives[v] = (bnn_lifetime){.bytes = bnn_size_align(bnn_spec_bytes(&m->values[v]))};
-    }
-    for (uint32_t i = 0; i < plan->step_count; i++) {
-        const bnn_step *step = &plan->steps[i];
-        for (uint32_t k = 0; k < step->node->input_count; k++) lives[root[step->node->inputs[k]]].last = i;
-        for (uint32_t k = 0; k < step->node->op->outputs; k++) {
-            uint32_t v = step->node->outputs[k];
-            lives[v].first = lives[v].last = i;
-            if (step->alias) root[v] = root[step->node->inputs[0]];
-        }
-    }
-}
-
-static bnn_status place_values(bnn_plan *plan, uint32_t *root, bnn_lifetime *lives, uint32_t *order, uint64_t *alive) {
-    const bnn_model *m = plan->model;
-    /* what the caller gives and takes lies in the caller's memory; a value that leaves the network cannot share its
-     * input's */
-    for (uint32_t v = 0; v < m->value_count; v++)
-        plan->places[v] = (bnn_place){BNN_AT_ARENA, 0, bnn_spec_bytes(&m->values[v])};
-    for (uint32_t i = 0; i < m->input_count; i++) plan->places[i].where = BNN_AT_INPUT, plan->places[i].at = i;
-    for (uint32_t i = 0; i < m->output_count; i++)
-        plan->places[m->outputs[i]].where = BNN_AT_OUTPUT, plan->places[m->outputs[i]].at = i;
-    for (uint32_t i = 0; i < plan->step_count; i++)
-        if (plan->places[plan->steps[i].node->outputs[0]].where == BNN_AT_OUTPUT) plan->steps[i].alias = 0;
-    find_lifetimes(plan, root, lives);
-
-    uint32_t count = 0; /* lifetimes of the arena, moved to the front; order[] then remembers whose they are */
-    uint32_t *owner = order + 2 * (size_t)m->value_count;
-    for (uint32_t v = 0; v < m->value_count; v++)
-        if (root[v] == v && plan->places[v].where == BNN_AT_ARENA) lives[count] = lives[v], owner[count++] = v;
-    plan->arena_bytes = bnn_arena_place(lives, order, count);
-    plan->arena_bound = bnn_arena_bound(lives, count, alive, plan->step_count);
-    for (uint32_t i = 0; i < count; i++) plan->places[owner[i]].at = lives[i].offset;
-    for (uint32_t v = 0; v < m->value_count; v++)
-        if (root[v] != v) plan->places[v] = plan->places[root[v]];
-    return BNN_OK;
-}
-
 static bnn_status lay_arena(bnn_plan *plan, bnn_error *error) {
     uint32_t n = plan->model->value_count;
     uint32_t *root = calloc(n, sizeof *root), *order = calloc((size_t)n * 3, sizeof *order);
@@ -112,7 +69,7 @@ static bnn_status lay_arena(bnn_plan *plan, bnn_error *error) {
     uint64_t *alive = calloc((size_t)plan->step_count + 2, sizeof *alive);
     bnn_status status = BNN_E_MEMORY;
     if (root && order && lives && alive)
-        status = place_values(plan, root, lives, order, alive);
+        bnn_plan_place(plan, root, lives, order, alive), status = BNN_OK;
     else
         bnn_fail(error, BNN_E_MEMORY, "no memory to place %u values", (unsigned)n);
     free(root), free(order), free(lives), free(alive);
@@ -154,7 +111,7 @@ bnn_status bnn_plan_build(const bnn_model *model, const bnn_plan_options *option
     status = BNN_E_MEMORY;
     if (plan->steps && plan->places) {
         status = prepare_steps(plan, &options->limits, error);
-        if (status == BNN_OK) status = lay_arena(plan, error);
+        if (status == BNN_OK) bnn_plan_passes(plan), status = lay_arena(plan, error);
     } else {
         bnn_fail(error, BNN_E_MEMORY, "no memory for %u steps", (unsigned)plan->step_count);
     }
@@ -196,6 +153,7 @@ bnn_status bnn_plan_step(const bnn_plan *plan, uint32_t i, bnn_step_info *info) 
                             .isa = step->family[0] ? bnn_isa_name(step->isa) : "",
                             .macs = step->macs,
                             .binary_macs = step->binary_macs,
-                            .weight_bytes = step->weight_bytes};
+                            .weight_bytes = step->weight_bytes,
+                            .pass = step->pass};
     return BNN_OK;
 }

@@ -2,6 +2,7 @@
 #ifndef BNN_PLAN_H
 #define BNN_PLAN_H
 
+#include "arena.h"
 #include "ops/op.h"
 
 typedef enum bnn_where { BNN_AT_INPUT, BNN_AT_OUTPUT, BNN_AT_ARENA } bnn_where;
@@ -22,6 +23,12 @@ struct bnn_plan {
     uint64_t scratch_bytes;         /* of one thread, a multiple of BNN_ALIGN */
     uint64_t wake_from, share_from; /* work of a run, and of a step, below which one thread does it */
 };
+
+/* Which steps run in the pass of the one before them (passes.c): sets step->followers and step->pass. */
+void bnn_plan_passes(bnn_plan *plan);
+/* A place for every value (places.c). Working memory: root and lives for each value, order for three times as many,
+ * alive for each step and two more. */
+void bnn_plan_place(bnn_plan *plan, uint32_t *root, bnn_lifetime *lives, uint32_t *order, uint64_t *alive);
 
 /* About how long a step takes for one sample, in binary multiply-accumulates, for the choice of threads. */
 uint64_t bnn_step_work(const bnn_step *step);

@@ -68,30 +68,46 @@ static void *locate(const chunk *c, uint32_t value) {
     return c->session->arena + p->at * c->session->plan->chunk;
 }
 
+/* Whether the pass that begins with this step is shared by threads. */
 static int shared(const chunk *c, uint32_t step) {
     const bnn_plan *plan = c->session->plan;
-    return c->threads > 1 && step < plan->step_count && !plan->steps[step].alias &&
-           bnn_size_mul(bnn_step_work(&plan->steps[step]), c->batch) >= plan->share_from;
+    if (c->threads == 1 || step >= plan->step_count || plan->steps[step].alias) return 0;
+    uint64_t work = 0;
+    for (uint32_t i = 0; i <= plan->steps[step].followers; i++)
+        work = bnn_size_add(work, bnn_step_work(&plan->steps[step + i]));
+    return bnn_size_mul(work, c->batch) >= plan->share_from;
 }
 
-/* Every thread walks all steps. A small step is the first thread's alone, and threads meet only around shared ones. */
+static bnn_job job_of(const chunk *c, const bnn_step *step, uint32_t thread, int together) {
+    bnn_job job = {.batch = c->batch,
+                   .thread = together ? thread : 0,
+                   .threads = together ? c->threads : 1,
+                   .scratch = c->session->scratch + c->session->plan->scratch_bytes * thread};
+    for (uint32_t k = 0; k < step->node->input_count; k++) job.in[k] = locate(c, step->node->inputs[k]);
+    for (uint32_t k = 0; k < step->node->op->outputs; k++) job.out[k] = locate(c, step->node->outputs[k]);
+    return job;
+}
+
+static void run_pass(const chunk *c, const bnn_step *step, uint32_t thread, int together) {
+    bnn_follower followers[BNN_MOST_FOLLOWERS];
+    bnn_job job = job_of(c, step, thread, together);
+    for (uint32_t i = 0; i < step->followers; i++)
+        followers[i] = (bnn_follower){step + 1 + i, job_of(c, step + 1 + i, thread, together)};
+    job.followers = followers;
+    job.follower_count = step->followers;
+    step->run(step, &job);
+}
+
+/* Every thread walks all passes. A small one is the first thread's alone, and threads meet only around shared ones. */
 static void walk(void *argument, uint32_t thread) {
     const chunk *c = argument;
     const bnn_plan *plan = c->session->plan;
-    for (uint32_t i = 0; i < plan->step_count; i++) {
+    for (uint32_t i = 0; i < plan->step_count; i += 1 + plan->steps[i].followers) {
         const bnn_step *step = &plan->steps[i];
         int together = shared(c, i);
         uint64_t start = c->step_ns && thread == 0 ? now_ns() : 0;
-        if (!step->alias && (together || thread == 0)) {
-            bnn_job job = {.batch = c->batch,
-                           .thread = together ? thread : 0,
-                           .threads = together ? c->threads : 1,
-                           .scratch = c->session->scratch + plan->scratch_bytes * thread};
-            for (uint32_t k = 0; k < step->node->input_count; k++) job.in[k] = locate(c, step->node->inputs[k]);
-            for (uint32_t k = 0; k < step->node->op->outputs; k++) job.out[k] = locate(c, step->node->outputs[k]);
-            step->run(step, &job);
-        }
-        if (together || shared(c, i + 1)) bnn_threads_meet(c->session->threads);
+        if (!step->alias && (together || thread == 0)) run_pass(c, step, thread, together);
+        if (together || shared(c, i + 1 + step->followers)) bnn_threads_meet(c->session->threads);
         if (c->step_ns && thread == 0) c->step_ns[i] += now_ns() - start;
     }
 }

@@ -6,7 +6,7 @@
 
 typedef struct state {
     const bnn_pack_kernel *pack;
-    size_t pixels, channels; /* of one sample */
+    size_t channels;
     float *low, *high;
     uint8_t *low8, *high8; /* the same, for uint8 */
 } state;
@@ -37,18 +37,19 @@ static void range8(float low, float high, uint8_t *low8, uint8_t *high8) {
     *high8 = high >= 255.0f ? 255 : (uint8_t)floorf(high);
 }
 
-static void run(const bnn_step *step, const bnn_job *job) {
+/* Some channels of each pixel are packed pixel by pixel, all of them in one go. */
+static void part(const bnn_step *step, const bnn_job *job, const bnn_part *p) {
     const state *st = step->state;
-    size_t begin, end, words = bnn_words(st->channels);
-    bnn_share(job, st->pixels * job->batch, 1, &begin, &end);
-    if (begin == end) return;
-    uint64_t *out = (uint64_t *)job->out[0] + begin * words;
-    if (step->in[0]->dtype == BNN_UINT8)
-        st->pack->u8((const uint8_t *)job->in[0] + begin * st->channels, end - begin, st->channels, st->low8, st->high8,
-                     out);
-    else
-        st->pack->f32((const float *)job->in[0] + begin * st->channels, end - begin, st->channels, st->low, st->high,
-                      out);
+    size_t words = bnn_words(st->channels), at = p->pixel * st->channels + p->channel, c = p->channel;
+    uint64_t *out = (uint64_t *)job->out[0] + p->pixel * words + c / BNN_WORD_BITS;
+    int whole = p->channels == st->channels;
+    size_t count = whole ? p->pixels : 1;
+    for (size_t i = 0; i < p->pixels; i += count, at += st->channels, out += words) {
+        if (step->in[0]->dtype == BNN_UINT8)
+            st->pack->u8((const uint8_t *)job->in[0] + at, count, p->channels, st->low8 + c, st->high8 + c, out);
+        else
+            st->pack->f32((const float *)job->in[0] + at, count, p->channels, st->low + c, st->high + c, out);
+    }
 }
 
 static bnn_status prepare(bnn_prepare *p) {
@@ -59,7 +60,6 @@ static bnn_status prepare(bnn_prepare *p) {
     state *st = step->state;
     st->pack = bnn_pack_find(p->isa);
     st->channels = (size_t)channels;
-    st->pixels = (size_t)(bnn_spec_elements(in) / channels);
     st->low = (float *)(void *)((unsigned char *)step->state + bnn_size_align(sizeof(state)));
     st->high = st->low + channels;
     st->low8 = (uint8_t *)(st->high + channels);
@@ -68,7 +68,9 @@ static bnn_status prepare(bnn_prepare *p) {
     for (size_t c = 0; c < st->channels; c++) range8(st->low[c], st->high[c], &st->low8[c], &st->high8[c]);
     step->family = "pack";
     step->isa = st->pack->isa;
-    step->run = run;
+    step->run = bnn_run_parts;
+    step->part = part;
+    step->bands = 1;
     return BNN_OK;
 }
 

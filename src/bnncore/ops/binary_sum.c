@@ -145,5 +145,6 @@ bnn_status bnn_binary_sum_prepare(bnn_prepare *p) {
     if (st.gemv && !gather) step->family_one = "bgemv";
     step->isa = gemm->isa;
     step->run = bnn_direct_run;
+    step->bands = 1;
     return BNN_OK;
 }

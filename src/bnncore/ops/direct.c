@@ -11,7 +11,8 @@ typedef struct strip {
     uint32_t in_rows, pitch, rows, cols;
     const uint16_t *row_class, *col_class;
     uint32_t n_begin, n_end;
-    void *out; /* the first pixel's outputs */
+    void *out;    /* the first pixel's outputs */
+    size_t pixel; /* the first, counted through the batch */
 } strip;
 
 static size_t out_elements(const bnn_direct *st) { return st->sum.to_bits ? st->tables.padded / 64 : st->sum.outputs; }
@@ -36,7 +37,8 @@ static void settle_strip(const bnn_direct *st, const strip *s, int32_t *counts) 
             settle(st, (uint32_t)s->row_class[y] + s->col_class[x], s->n_begin, s->n_end, counts + s->n_begin, out);
 }
 
-static void run_strip(const bnn_direct *st, const strip *s, unsigned char *scratch) {
+static void run_strip(const bnn_direct *st, const strip *s, const bnn_job *job) {
+    unsigned char *scratch = job->scratch;
     const bnn_window *w = &st->sum.window;
     const bnn_bgemm_kernel *k = st->gemm;
     unsigned char *cells = scratch + st->cells_at;
@@ -85,6 +87,7 @@ static void run_strip(const bnn_direct *st, const strip *s, unsigned char *scrat
         k->run(&r);
     }
     if (st->planes > 1) settle_strip(st, s, counts);
+    bnn_follow(job, &(bnn_part){s->pixel, pixels, s->n_begin, s->n_end - s->n_begin});
 }
 
 /* Rows first .. first+count-1 of the padded image, made in scratch: bits with their border, or eight planes with zeros.
@@ -113,8 +116,9 @@ static void copy_rows(const bnn_direct *st, const unsigned char *image, int64_t 
     }
 }
 
-static void run_image(const bnn_direct *st, const unsigned char *image, uint32_t y0, uint32_t y1, uint32_t n0,
-                      uint32_t n1, unsigned char *out, unsigned char *scratch) {
+/* Rows y0 .. y1-1 and outputs n0 .. n1-1 of the batch's image number `at`. */
+static void run_image(const bnn_direct *st, const unsigned char *image, size_t at, uint32_t y0, uint32_t y1,
+                      uint32_t n0, uint32_t n1, unsigned char *out, const bnn_job *job) {
     const bnn_window *w = &st->sum.window;
     size_t row_bytes = out_elements(st) * (st->sum.to_bits ? 8 : 4) * w->out_w;
     for (uint32_t y = y0; y < y1; y += st->band) {
@@ -128,21 +132,22 @@ static void run_image(const bnn_direct *st, const unsigned char *image, uint32_t
                    .col_class = st->tables.cols.of,
                    .n_begin = n0,
                    .n_end = n1,
-                   .out = out + y * row_bytes};
+                   .out = out + y * row_bytes,
+                   .pixel = (at * w->out_h + y) * w->out_w};
         s.plane_words = (size_t)s.in_rows * st->pitch * st->words;
         if (st->copied) {
-            uint64_t *padded = (uint64_t *)(void *)(scratch + st->rows_at);
+            uint64_t *padded = (uint64_t *)(void *)(job->scratch + st->rows_at);
             copy_rows(st, image, first, s.in_rows, padded);
             s.pixels = padded;
         } else {
             s.pixels = (const uint64_t *)(const void *)image + (size_t)first * w->in_w * st->words;
         }
-        run_strip(st, &s, scratch);
+        run_strip(st, &s, job);
     }
 }
 
 static void run_flat(const bnn_direct *st, const unsigned char *in, size_t begin, size_t end, uint32_t n0, uint32_t n1,
-                     unsigned char *out, unsigned char *scratch) {
+                     unsigned char *out, const bnn_job *job) {
     size_t out_bytes = out_elements(st) * (st->sum.to_bits ? 8 : 4), channels = st->sum.in_channels;
     for (size_t at = begin; at < end; at += st->band) {
         uint32_t pixels = (uint32_t)(end - at < st->band ? end - at : st->band);
@@ -155,15 +160,16 @@ static void run_flat(const bnn_direct *st, const unsigned char *in, size_t begin
                    .n_begin = n0,
                    .n_end = n1,
                    .out = out + at * out_bytes,
-                   .plane_words = pixels * st->words};
+                   .plane_words = pixels * st->words,
+                   .pixel = at};
         if (st->planes > 1) {
-            uint64_t *planes = (uint64_t *)(void *)(scratch + st->rows_at);
+            uint64_t *planes = (uint64_t *)(void *)(job->scratch + st->rows_at);
             st->pack->planes(in + at * channels, pixels, channels, planes, s.plane_words);
             s.pixels = planes;
         } else {
             s.pixels = (const uint64_t *)(const void *)in + at * st->words;
         }
-        run_strip(st, &s, scratch);
+        run_strip(st, &s, job);
     }
 }
 
@@ -175,6 +181,7 @@ static void run_vector(const bnn_direct *st, const bnn_job *job) {
     st->gemv->run(job->in[0], (const uint64_t *)st->sum.weight->data + begin * st->words, st->words, end - begin,
                   (uint32_t *)counts);
     settle(st, 0, (uint32_t)begin, (uint32_t)end, counts, job->out[0]);
+    bnn_follow(job, &(bnn_part){0, 1, (uint32_t)begin, (uint32_t)(end - begin)});
 }
 
 /* Threads share rows of all images, or blocks of outputs where there are few rows and many outputs. */
@@ -197,14 +204,14 @@ void bnn_direct_run(const bnn_step *step, const bnn_job *job) {
         bnn_share(job, units, st->gemm->pixels_per_cell, &begin, &end);
     if (begin == end || n0 == n1) return;
     if (st->flat) {
-        run_flat(st, job->in[0], begin, end, (uint32_t)n0, (uint32_t)n1, job->out[0], job->scratch);
+        run_flat(st, job->in[0], begin, end, (uint32_t)n0, (uint32_t)n1, job->out[0], job);
         return;
     }
     size_t in_bytes = (size_t)bnn_spec_bytes(step->in[0]), out_bytes = (size_t)bnn_spec_bytes(step->out[0]);
     for (size_t image = begin / w->out_h; image * w->out_h < end; image++) {
         size_t first = image * w->out_h, y0 = begin > first ? begin - first : 0,
                y1 = end - first < w->out_h ? end - first : w->out_h;
-        run_image(st, (const unsigned char *)job->in[0] + image * in_bytes, (uint32_t)y0, (uint32_t)y1, (uint32_t)n0,
-                  (uint32_t)n1, (unsigned char *)job->out[0] + image * out_bytes, job->scratch);
+        run_image(st, (const unsigned char *)job->in[0] + image * in_bytes, image, (uint32_t)y0, (uint32_t)y1,
+                  (uint32_t)n0, (uint32_t)n1, (unsigned char *)job->out[0] + image * out_bytes, job);
     }
 }

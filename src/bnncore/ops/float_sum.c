@@ -87,6 +87,7 @@ bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     step->family = "fgemm";
     step->isa = st.gemm->isa;
     step->run = run;
+    step->bands = 1;
     return BNN_OK;
 }
 
@@ -171,5 +172,6 @@ static void run(const bnn_step *step, const bnn_job *job) {
                           sums + (size_t)group * s->group_outputs, s->outputs);
         }
         finish(st, sums, pixels, out);
+        bnn_follow(job, &(bnn_part){at, pixels, 0, s->outputs});
     }
 }

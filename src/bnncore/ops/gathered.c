@@ -206,5 +206,6 @@ void bnn_gathered_run(const bnn_gathered *g, const bnn_sum *s, const bnn_tables 
                                   s->group_outputs, (unsigned char *)job->out[0] + (at + p) * out_bytes);
             }
         }
+        bnn_follow(job, &(bnn_part){at, pixels, 0, s->outputs});
     }
 }

@@ -47,7 +47,10 @@ struct bnn_step {
     /* Set by operators that work on each pixel by itself: they do any part of their output, and run is bnn_run_parts.
      * Such a step runs within the pass of the step before it, part by part, while the numbers are in cache. */
     void (*part)(const bnn_step *step, const bnn_job *job, const bnn_part *part);
-    int bands; /* run calls bnn_follow for each part of its output that it has finished */
+    int bands;          /* run calls bnn_follow for each part of its output that it has finished */
+    uint32_t followers; /* how many of the next steps run in this one's pass */
+    uint32_t pass;      /* the step that begins the pass: this one, or one before it */
+    int in_place;       /* the output is written over this input, counted from 1; 0 for none */
 };
 
 /* What prepare works with. */
@@ -68,6 +71,8 @@ struct bnn_job {
     const bnn_follower *followers; /* what runs in this step's pass, in order */
     uint32_t follower_count;
 };
+
+enum { BNN_MOST_FOLLOWERS = 15 };
 
 /* A step in the pass of another. */
 struct bnn_follower {
@@ -113,6 +118,13 @@ bnn_status bnn_prepare_fits(bnn_prepare *prepare, uint64_t bytes);
 /* Memory for step->state, zeroed, where it fits. */
 bnn_status bnn_prepare_state(bnn_prepare *prepare, uint64_t bytes);
 
+/* A part of a float32 output as rows, and where they begin. */
+static inline bnn_rows bnn_part_rows(const bnn_step *step, const bnn_part *part) {
+    return (bnn_rows){part->pixels, part->channels, step->out[0]->dims[step->out[0]->rank - 1]};
+}
+static inline size_t bnn_part_at(const bnn_step *step, const bnn_part *part) {
+    return part->pixel * step->out[0]->dims[step->out[0]->rank - 1] + part->channel;
+}
 /* For step->run of an operator that has step->part. */
 void bnn_run_parts(const bnn_step *step, const bnn_job *job);
 /* Does the followers' part of what the step has just finished. */

@@ -1,5 +1,10 @@
-/* x * scale + bias for each channel, rounded after each step. */
+/* x * scale + bias for each channel, rounded after each step; bits and bytes count as numbers. */
 #include "op.h"
+
+typedef struct state {
+    const bnn_vector_kernel *vector;
+    const float *scale, *bias;
+} state;
 
 static bnn_status check(const bnn_check *c) {
     BNN_TRY(bnn_check_input(c, 1u << BNN_BITS | 1u << BNN_UINT8 | 1u << BNN_FLOAT32, -1));
@@ -9,26 +14,38 @@ static bnn_status check(const bnn_check *c) {
     return bnn_check_output(c, BNN_FLOAT32, in->rank, in->dims);
 }
 
-static void run(const bnn_step *step, const bnn_job *job) {
-    const bnn_spec *in = step->in[0];
-    const float *scale = step->node->tensors[0]->data, *bias = step->node->tensors[1]->data;
-    size_t channels = in->dims[in->rank - 1], words = bnn_words(channels), begin, end;
-    bnn_share(job, (size_t)bnn_spec_elements(in) / channels * job->batch, 1, &begin, &end);
-    for (size_t p = begin; p < end; p++) {
-        float *out = (float *)job->out[0] + p * channels;
-        for (size_t c = 0; c < channels; c++) {
-            float x = in->dtype == BNN_FLOAT32 ? ((const float *)job->in[0])[p * channels + c]
-                      : in->dtype == BNN_UINT8 ? (float)((const uint8_t *)job->in[0])[p * channels + c]
-                      : bnn_bit_get((const uint64_t *)job->in[0] + p * words, c) ? 1.0f
-                                                                                 : -1.0f;
-            float product = x * scale[c];
-            out[c] = product + bias[c];
+static void part_float(const bnn_step *step, const bnn_job *job, const bnn_part *p) {
+    const state *st = step->state;
+    bnn_rows r = bnn_part_rows(step, p);
+    size_t at = bnn_part_at(step, p);
+    st->vector->affine(&r, (const float *)job->in[0] + at, st->scale + p->channel, st->bias + p->channel,
+                       (float *)job->out[0] + at);
+}
+
+static void part_other(const bnn_step *step, const bnn_job *job, const bnn_part *p) {
+    const state *st = step->state;
+    size_t channels = step->out[0]->dims[step->out[0]->rank - 1], words = bnn_words(channels);
+    int bits = step->in[0]->dtype == BNN_BITS;
+    for (size_t pixel = p->pixel; pixel < p->pixel + p->pixels; pixel++) {
+        const uint64_t *word = (const uint64_t *)job->in[0] + (bits ? pixel * words : 0);
+        const uint8_t *byte = (const uint8_t *)job->in[0] + pixel * channels;
+        float *out = (float *)job->out[0] + pixel * channels;
+        for (size_t c = p->channel; c < p->channel + p->channels; c++) {
+            float x = !bits ? (float)byte[c] : bnn_bit_get(word, c) ? 1.0f : -1.0f, product = x * st->scale[c];
+            out[c] = product + st->bias[c];
         }
     }
 }
 
 static bnn_status prepare(bnn_prepare *p) {
-    p->step->run = run;
+    bnn_step *step = p->step;
+    BNN_TRY(bnn_prepare_state(p, sizeof(state)));
+    state *st = step->state;
+    *st = (state){bnn_vector_find(p->isa), step->node->tensors[0]->data, step->node->tensors[1]->data};
+    step->run = bnn_run_parts;
+    step->part = step->in[0]->dtype == BNN_FLOAT32 ? part_float : part_other;
+    step->bands = 1;
+    if (step->part == part_float) step->family = "vector", step->isa = st->vector->isa;
     return BNN_OK;
 }
 

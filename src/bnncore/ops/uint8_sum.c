@@ -80,6 +80,7 @@ static void run(const bnn_step *step, const bnn_job *job) {
         else
             st->settle->floats(sums, w->out_w, st->sum.outputs, st->tables.scale, st->tables.bias,
                                (float *)(void *)out);
+        bnn_follow(job, &(bnn_part){unit * w->out_w, w->out_w, 0, st->sum.outputs});
     }
 }
 
@@ -121,5 +122,6 @@ bnn_status bnn_uint8_sum_prepare(bnn_prepare *p) {
     step->family = "igemm";
     step->isa = st.gemm->isa;
     step->run = run;
+    step->bands = 1;
     return BNN_OK;
 }

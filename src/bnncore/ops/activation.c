@@ -1,0 +1,105 @@
+/* Functions of one number: PReLU with shifts, limits, and those that have a number in the file. */
+#include "op.h"
+#include "../memory.h"
+
+#include <math.h>
+
+typedef struct state {
+    const bnn_vector_kernel *vector;
+    const float *tables[3]; /* prelu: slope, shift in, shift out; clip: low, high */
+} state;
+
+static bnn_status check_vectors(const bnn_check *c, const char *const *names, uint32_t count, uint32_t required) {
+    BNN_TRY(bnn_check_input(c, 1u << BNN_FLOAT32, -1));
+    const bnn_spec *in = c->in[0];
+    for (uint32_t slot = 0; slot < count; slot++)
+        BNN_TRY(bnn_check_tensor(c, slot, names[slot], slot < required, BNN_FLOAT32, 1, &in->dims[in->rank - 1]));
+    return bnn_check_output(c, BNN_FLOAT32, in->rank, in->dims);
+}
+
+static bnn_status check_prelu(const bnn_check *c) {
+    return check_vectors(c, (const char *const[]){"slope", "shift in", "shift out"}, 3, 1);
+}
+
+static bnn_status check_clip(const bnn_check *c) {
+    if (!c->node->tensors[0] && !c->node->tensors[1])
+        return bnn_bad_node(c, "low and high: both tensors are missing, wanted at least one");
+    return check_vectors(c, (const char *const[]){"low", "high"}, 2, 0);
+}
+
+static bnn_status check_unary(const bnn_check *c) {
+    uint32_t kind = c->node->attributes[0];
+    if (kind >= BNN_UNARIES)
+        return bnn_bad_node(c, "function: got %u, wanted 0 to %d", (unsigned)kind, BNN_UNARIES - 1);
+    return check_vectors(c, NULL, 0, 0);
+}
+
+static void part_prelu(const bnn_step *step, const bnn_job *job, const bnn_part *p) {
+    const state *st = step->state;
+    const float *const *t = st->tables, *in = job->in[0];
+    bnn_rows r = bnn_part_rows(step, p);
+    size_t at = bnn_part_at(step, p), c = p->channel;
+    st->vector->prelu(&r, in + at, t[0] + c, t[1] ? t[1] + c : NULL, t[2] ? t[2] + c : NULL, (float *)job->out[0] + at);
+}
+
+static void part_clip(const bnn_step *step, const bnn_job *job, const bnn_part *p) {
+    const state *st = step->state;
+    bnn_rows r = bnn_part_rows(step, p);
+    size_t at = bnn_part_at(step, p);
+    st->vector->clip(&r, (const float *)job->in[0] + at, st->tables[0] + p->channel, st->tables[1] + p->channel,
+                     (float *)job->out[0] + at);
+}
+
+static void part_unary(const bnn_step *step, const bnn_job *job, const bnn_part *p) {
+    const state *st = step->state;
+    bnn_rows r = bnn_part_rows(step, p);
+    size_t at = bnn_part_at(step, p);
+    if (r.n == r.stride) r.n *= r.rows, r.rows = 1; /* no gaps */
+    for (size_t row = 0; row < r.rows; row++, at += r.stride)
+        st->vector->unary[step->node->attributes[0]]((const float *)job->in[0] + at, r.n, (float *)job->out[0] + at);
+}
+
+static bnn_status prepare(bnn_prepare *p, size_t limits) {
+    bnn_step *step = p->step;
+    uint64_t channels = step->in[0]->dims[step->in[0]->rank - 1], own = bnn_size_align(sizeof(state));
+    BNN_TRY(bnn_prepare_state(p, own + limits * channels * sizeof(float)));
+    state *st = step->state;
+    st->vector = bnn_vector_find(p->isa);
+    for (int i = 0; i < 3; i++) st->tables[i] = step->node->tensors[i] ? step->node->tensors[i]->data : NULL;
+    step->family = "vector";
+    step->isa = st->vector->isa;
+    step->run = bnn_run_parts;
+    step->bands = 1;
+    return BNN_OK;
+}
+
+static bnn_status prepare_prelu(bnn_prepare *p) {
+    BNN_TRY(prepare(p, 0));
+    p->step->part = part_prelu;
+    return BNN_OK;
+}
+
+/* A limit that is absent is infinite. */
+static bnn_status prepare_clip(bnn_prepare *p) {
+    BNN_TRY(prepare(p, 1));
+    state *st = p->step->state;
+    uint32_t channels = p->step->in[0]->dims[p->step->in[0]->rank - 1];
+    float *none = (float *)(void *)((unsigned char *)p->step->state + bnn_size_align(sizeof *st));
+    for (int i = 0; i < 2; i++) {
+        if (st->tables[i]) continue;
+        for (uint32_t c = 0; c < channels; c++) none[c] = i ? INFINITY : -INFINITY;
+        st->tables[i] = none;
+    }
+    p->step->part = part_clip;
+    return BNN_OK;
+}
+
+static bnn_status prepare_unary(bnn_prepare *p) {
+    BNN_TRY(prepare(p, 0));
+    p->step->part = part_unary;
+    return BNN_OK;
+}
+
+const bnn_op bnn_op_prelu = {"prelu", 1, 1, 7, 0, check_prelu, prepare_prelu};
+const bnn_op bnn_op_clip = {"clip", 1, 1, 3, 0, check_clip, prepare_clip};
+const bnn_op bnn_op_unary = {"unary", 1, 1, 0, 1, check_unary, prepare_unary};

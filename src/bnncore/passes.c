@@ -1,0 +1,39 @@
+/* Passes: a step, and the steps that work on its output pixel by pixel while it is still in the first cache.
+ *
+ * A convolution that is followed by a residual addition, a PReLU and a sign makes a few rows, and those rows are added
+ * to, bent and packed before the next ones are made, so that a float goes to memory once or, where nobody else reads
+ * it, not at all. What is computed, and how it is rounded, stays as it is.
+ */
+#include "plan.h"
+
+#include <string.h>
+
+static int same_dims(const bnn_spec *a, const bnn_spec *b) {
+    return a->rank == b->rank && memcmp(a->dims, b->dims, sizeof a->dims) == 0;
+}
+
+/* Whether step i can run part by part behind the others of the pass that `head` begins: it works pixel by pixel on an
+ * image of the head's size, and whatever it reads is the same part of what the pass has made, or was there before. */
+static int follows(const bnn_plan *plan, uint32_t head, uint32_t i) {
+    const bnn_step *first = &plan->steps[head], *step = &plan->steps[i];
+    if (!first->bands || !step->part || first->node->op->outputs != 1 || i - head > BNN_MOST_FOLLOWERS) return 0;
+    if (!same_dims(first->out[0], step->out[0])) return 0;
+    int chained = 0;
+    for (uint32_t k = 0; k < step->node->input_count; k++) {
+        if (step->node->inputs[k] < first->node->outputs[0]) continue; /* values are numbered as they are made */
+        if (!same_dims(step->in[k], first->out[0])) return 0;
+        chained = 1;
+    }
+    return chained;
+}
+
+void bnn_plan_passes(bnn_plan *plan) {
+    uint32_t head = 0;
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        if (i == 0 || !follows(plan, head, i))
+            head = i;
+        else
+            plan->steps[head].followers++;
+        plan->steps[i].pass = head;
+    }
+}

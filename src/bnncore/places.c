@@ -1,0 +1,103 @@
+/* A place for every value: the caller's memory for what enters and leaves, and one arena for the rest, where values
+ * that are never alive together share memory, and a step that works pixel by pixel writes over what it alone still
+ * reads.
+ */
+#include "memory.h"
+#include "plan.h"
+
+#include <string.h>
+
+/* When the value is read last, in steps; those that leave the network are read after the last step. */
+static void find_last_readers(const bnn_plan *plan, const uint32_t *root, uint32_t *last) {
+    const bnn_model *m = plan->model;
+    for (uint32_t v = 0; v < m->value_count; v++) last[v] = 0;
+    for (uint32_t i = 0; i < plan->step_count; i++)
+        for (uint32_t k = 0; k < plan->steps[i].node->input_count; k++) last[root[plan->steps[i].node->inputs[k]]] = i;
+    for (uint32_t i = 0; i < m->output_count; i++) last[root[m->outputs[i]]] = UINT32_MAX;
+}
+
+/* Whether a step's pass begins with one that reads the memory of `value` out of order. */
+static int head_reads(const bnn_plan *plan, const bnn_step *step, const uint32_t *root, uint32_t value) {
+    const bnn_step *head = &plan->steps[step->pass];
+    if (head == step || head->part) return 0;
+    for (uint32_t k = 0; k < head->node->input_count; k++)
+        if (root[head->node->inputs[k]] == value) return 1;
+    return 0;
+}
+
+/* The input, counted from 1, that the step may write its output over; 0 for none. */
+static int choose_in_place(const bnn_plan *plan, uint32_t i, const uint32_t *root, const uint32_t *last) {
+    const bnn_step *step = &plan->steps[i];
+    if (!step->part || plan->places[step->node->outputs[0]].where != BNN_AT_ARENA) return 0;
+    const bnn_spec *out = step->out[0];
+    for (uint32_t k = 0; k < step->node->input_count; k++) {
+        const bnn_spec *in = step->in[k];
+        uint32_t memory = root[step->node->inputs[k]];
+        if (in->dtype != out->dtype || in->rank != out->rank || memcmp(in->dims, out->dims, sizeof in->dims) != 0)
+            continue;
+        if (plan->places[memory].where != BNN_AT_ARENA || last[memory] != i) continue;
+        if (!head_reads(plan, step, root, memory)) return (int)k + 1;
+    }
+    return 0;
+}
+
+/* Which values share one memory: an alias with its input, an output with what it is written over. */
+static void find_roots(bnn_plan *plan, uint32_t *root, uint32_t *last) {
+    const bnn_model *m = plan->model;
+    for (uint32_t v = 0; v < m->value_count; v++) root[v] = v;
+    for (uint32_t i = 0; i < plan->step_count; i++)
+        if (plan->steps[i].alias) root[plan->steps[i].node->outputs[0]] = root[plan->steps[i].node->inputs[0]];
+    find_last_readers(plan, root, last);
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        bnn_step *step = &plan->steps[i];
+        uint32_t out = step->node->outputs[0], old = out;
+        if (step->alias) {
+            root[out] = root[step->node->inputs[0]]; /* which may have moved meanwhile */
+            continue;
+        }
+        step->in_place = choose_in_place(plan, i, root, last);
+        if (!step->in_place) continue;
+        root[out] = root[step->node->inputs[step->in_place - 1]];
+        last[root[out]] = last[old];
+    }
+}
+
+/* Passes, not steps, are the time of lifetimes: what one pass touches is alive together. */
+static void find_lifetimes(const bnn_plan *plan, const uint32_t *root, bnn_lifetime *lives) {
+    const bnn_model *m = plan->model;
+    for (uint32_t v = 0; v < m->value_count; v++)
+        lives[v] = (bnn_lifetime){.bytes = bnn_size_align(bnn_spec_bytes(&m->values[v]))};
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        const bnn_step *step = &plan->steps[i];
+        for (uint32_t k = 0; k < step->node->input_count; k++) lives[root[step->node->inputs[k]]].last = step->pass;
+        for (uint32_t k = 0; k < step->node->op->outputs; k++) {
+            uint32_t v = step->node->outputs[k];
+            if (root[v] == v) lives[v].first = step->pass;
+            lives[root[v]].last = step->pass;
+        }
+    }
+}
+
+void bnn_plan_place(bnn_plan *plan, uint32_t *root, bnn_lifetime *lives, uint32_t *order, uint64_t *alive) {
+    const bnn_model *m = plan->model;
+    for (uint32_t v = 0; v < m->value_count; v++)
+        plan->places[v] = (bnn_place){BNN_AT_ARENA, 0, bnn_spec_bytes(&m->values[v])};
+    for (uint32_t i = 0; i < m->input_count; i++) plan->places[i].where = BNN_AT_INPUT, plan->places[i].at = i;
+    for (uint32_t i = 0; i < m->output_count; i++)
+        plan->places[m->outputs[i]].where = BNN_AT_OUTPUT, plan->places[m->outputs[i]].at = i;
+    /* what leaves the network cannot share its input's memory */
+    for (uint32_t i = 0; i < plan->step_count; i++)
+        if (plan->places[plan->steps[i].node->outputs[0]].where == BNN_AT_OUTPUT) plan->steps[i].alias = 0;
+    find_roots(plan, root, order);
+    find_lifetimes(plan, root, lives);
+
+    uint32_t count = 0; /* lifetimes of the arena, moved to the front; owner remembers whose they are */
+    uint32_t *owner = order + 2 * (size_t)m->value_count;
+    for (uint32_t v = 0; v < m->value_count; v++)
+        if (root[v] == v && plan->places[v].where == BNN_AT_ARENA) lives[count] = lives[v], owner[count++] = v;
+    plan->arena_bytes = bnn_arena_place(lives, order, count);
+    plan->arena_bound = bnn_arena_bound(lives, count, alive, plan->step_count);
+    for (uint32_t i = 0; i < count; i++) plan->places[owner[i]].at = lives[i].offset;
+    for (uint32_t v = 0; v < m->value_count; v++)
+        if (root[v] != v) plan->places[v] = plan->places[root[v]];
+}

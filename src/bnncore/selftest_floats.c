@@ -1,0 +1,133 @@
+/* Self-test of the families that make or take floats and integers. */
+#include "selftest_rig.h"
+
+static void case_fgemm(test *t, uint32_t round) {
+    static const uint32_t fixed[][3] = {{1, 1, 1}, {1, 16, 16}, {6, 9, 17}, {7, 27, 64}, {2, 5, 33}, {13, 3, 15}};
+    uint32_t m = between(t, 1, 20), k = between(t, 1, 120), n = between(t, 1, 80);
+    if (round < 6) m = fixed[round][0], k = fixed[round][1], n = fixed[round][2];
+    uint32_t x_stride = k + below(t, 3), y_stride = n + below(t, 3);
+    float *x = (float *)(void *)t->region[2], *rows = (float *)(void *)t->region[3];
+    for (size_t i = 0; i < (size_t)m * x_stride; i++) x[i] = (float)(int32_t)below(t, 65) - 32.0f;
+    for (size_t i = 0; i < (size_t)n * k; i++) rows[i] = (float)(int32_t)below(t, 65) - 32.0f;
+    const bnn_fgemm_kernel *kernel[2] = {&bnn_fgemm_ref, bnn_fgemm_find(t->isa)};
+    unsigned char *out[2];
+    blank(t, &out[0], &out[1]);
+    for (int i = 0; i < 2; i++) {
+        float *packed = (float *)(void *)t->region[4 + i];
+        if (kernel[i]->weights_bytes(k, n) > REGION) return;
+        kernel[i]->weights_pack(rows, k, n, packed);
+        kernel[i]->run(x, x_stride, m, packed, k, n, (float *)(void *)out[i], y_stride);
+    }
+    judge(t, t->region[0], t->region[1], (size_t)m * y_stride * 4, "fgemm", (const uint32_t[]){m, n, k}, 3);
+}
+
+static void case_igemm(test *t, uint32_t round) {
+    static const uint32_t fixed[][4] = {{1, 1, 1, 1},   {3, 3, 64, 5},   {3, 9, 33, 4},
+                                        {7, 21, 31, 9}, {1, 128, 32, 2}, {1, 129, 65, 3}};
+    uint32_t segments = between(t, 1, 7), segment_bytes = between(t, 1, 60), n = between(t, 1, 140),
+             pixels = between(t, 1, 12);
+    if (round < 6)
+        segments = fixed[round][0], segment_bytes = fixed[round][1], n = fixed[round][2], pixels = fixed[round][3];
+    bnn_igemm_shape s = {segments, segment_bytes, n};
+    size_t segment[7], row = segment_bytes + between(t, 0, 9), depth = (size_t)segments * segment_bytes,
+                       padded = bnn_round_up(n, BNN_BLOCK);
+    for (uint32_t i = 0; i < segments; i++) segment[i] = i * row * 4;
+    uint8_t *x = t->region[2];
+    int8_t *rows = (int8_t *)t->region[3];
+    uint32_t style = below(t, 4); /* all of them at the extremes, too: sums in 16 bits must not overflow */
+    for (size_t i = 0; i < 16384; i++) x[i] = style == 1 ? 255 : (uint8_t)draw(t);
+    for (size_t i = 0; i < depth * n; i++) rows[i] = style == 1 ? (i / depth & 1 ? 1 : -1) : below(t, 2) ? 1 : -1;
+    const bnn_igemm_kernel *kernel[2] = {&bnn_igemm_ref, bnn_igemm_find(t->isa)};
+    unsigned char *out[2];
+    blank(t, &out[0], &out[1]);
+    for (int i = 0; i < 2; i++) {
+        kernel[i]->weights_pack(&s, rows, t->region[4 + i]);
+        kernel[i]->run(&s, x, segment_bytes, pixels, segment, t->region[4 + i], (int32_t *)(void *)out[i], padded);
+        for (size_t p = 0; p < pixels; p++) memset(out[i] + (p * padded + n) * 4, 0, (padded - n) * 4);
+    }
+    judge(t, t->region[0], t->region[1], pixels * padded * 4, "igemm",
+          (const uint32_t[]){pixels, segments, segment_bytes, n}, 4);
+}
+
+static void case_settle(test *t, uint32_t round) {
+    uint32_t n = round < 8 ? 31 + round * 17 : between(t, 1, 300), pixels = between(t, 1, 9);
+    size_t padded = bnn_round_up(n, BNN_BLOCK);
+    const bnn_settle_kernel *k = bnn_settle_find(t->isa);
+    int32_t *acc = (int32_t *)(void *)t->region[2], *least = (int32_t *)(void *)t->region[3];
+    float *scale = (float *)(void *)t->region[4], *bias = scale + padded;
+    uint64_t *flip = (uint64_t *)(void *)t->region[5];
+    for (size_t i = 0; i < padded * pixels; i++) acc[i] = below(t, 8) ? (int32_t)below(t, 41) - 20 : (int32_t)draw(t);
+    for (size_t i = 0; i < padded; i++) {
+        least[i] = below(t, 8) ? (int32_t)below(t, 41) - 20 : below(t, 2) ? INT32_MAX : INT32_MIN;
+        scale[i] = ((float)below(t, 2001) - 1000.0f) / 617.0f;
+        bias[i] = ((float)below(t, 2001) - 1000.0f) / 7.0f;
+    }
+    draw_bits(t, flip, n, 0);
+    unsigned char *expected, *got;
+    blank(t, &expected, &got);
+    bnn_settle_ref.bits(acc, pixels, n, least, flip, (uint64_t *)(void *)expected);
+    k->bits(acc, pixels, n, least, flip, (uint64_t *)(void *)got);
+    judge(t, t->region[0], t->region[1], pixels * bnn_words(n) * 8, "settle bits", (const uint32_t[]){pixels, n}, 2);
+    blank(t, &expected, &got);
+    bnn_settle_ref.floats(acc, pixels, n, scale, bias, (float *)(void *)expected);
+    k->floats(acc, pixels, n, scale, bias, (float *)(void *)got);
+    judge(t, t->region[0], t->region[1], (size_t)pixels * n * 4, "settle floats", (const uint32_t[]){pixels, n}, 2);
+}
+
+/* Small numbers mostly, and now and then zeros of either sign, infinities, huge ones and a NaN. */
+static float any_float(test *t) {
+    static const uint32_t odd[] = {0,          0x80000000, 0x7f800000, 0xff800000,
+                                   0x7fc00000, 0x7f7fffff, 0x00000001, 0xc2d00000};
+    uint32_t bits = odd[below(t, 8)];
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return below(t, 16) ? ((float)below(t, 20001) - 10000.0f) / 1237.0f : x;
+}
+
+/* Which of two NaNs an operation gives is the machine's affair. */
+static void same_nans(unsigned char *numbers, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        float x;
+        memcpy(&x, numbers + 4 * i, sizeof x);
+        if (x != x) memset(numbers + 4 * i, 0xff, sizeof x);
+    }
+}
+
+static void case_vector(test *t, uint32_t round) {
+    uint32_t n = round < 10 ? 1 + round * 7 : between(t, 1, 300), rows = between(t, 1, 9), stride = n + below(t, 3);
+    const bnn_vector_kernel *k[2] = {&bnn_vector_ref, bnn_vector_find(t->isa)};
+    const bnn_rows r = {rows, n, stride};
+    float *x = (float *)(void *)t->region[2], *with = (float *)(void *)t->region[3];
+    float *tables = (float *)(void *)t->region[4];
+    for (size_t i = 0; i < (size_t)rows * stride; i++) x[i] = any_float(t), with[i] = any_float(t);
+    for (size_t i = 0; i < 3 * (size_t)n; i++) tables[i] = any_float(t);
+    uint32_t functions = 3 + 3 * BNN_MERGES + BNN_UNARIES;
+    for (uint32_t f = 0; f < functions; f++) {
+        uint32_t merge = f - 3, unary = f - 3 - 3 * BNN_MERGES;
+        unsigned char *out[2];
+        blank(t, &out[0], &out[1]);
+        for (int i = 0; i < 2; i++) {
+            float *y = (float *)(void *)out[i];
+            if (f == 0)
+                k[i]->affine(&r, x, tables, tables + n, y);
+            else if (f == 1)
+                k[i]->prelu(&r, x, tables, round & 1 ? tables + n : NULL, round & 2 ? tables + 2 * n : NULL, y);
+            else if (f == 2)
+                k[i]->clip(&r, x, tables, tables + n, y);
+            else if (merge < BNN_MERGES)
+                k[i]->merge[merge](&r, x, with, round & 1 ? stride : 0, y);
+            else if (merge < 2 * BNN_MERGES)
+                k[i]->merge_pixel[merge - BNN_MERGES](&r, x, with, y);
+            else if (merge < 3 * BNN_MERGES) /* in place */
+                memcpy(y, x, (size_t)rows * stride * sizeof *y),
+                    k[i]->merge[merge - 2 * BNN_MERGES](&r, y, y, stride, y);
+            else
+                k[i]->unary[unary](x, n, y);
+        }
+        same_nans(out[0], (size_t)rows * stride), same_nans(out[1], (size_t)rows * stride);
+        judge(t, t->region[0], t->region[1], (size_t)rows * stride * 4, "vector", (const uint32_t[]){f, rows, n}, 3);
+    }
+}
+
+const test_family bnn_selftest_floats[4] = {
+    {"fgemm", 6, case_fgemm}, {"igemm", 6, case_igemm}, {"settle", 8, case_settle}, {"vector", 10, case_vector}};
