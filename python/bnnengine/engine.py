@@ -23,7 +23,11 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class StepProfile:
-    """What one step took: `ms` a call, `share` of the whole, and `gmacs_per_second` (None for a step without sums)."""
+    """What one step took: `ms` a call, `share` of the whole, and `gmacs_per_second` (None for a step without sums).
+
+    `within` is the step in whose pass this one runs, pixel by pixel, and whose time has its own; None for a step that
+    has a time of its own.
+    """
 
     name: str
     op: str
@@ -32,6 +36,7 @@ class StepProfile:
     share: float
     macs: int
     gmacs_per_second: float | None
+    within: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,9 @@ class Profile:
         """One line a step."""
         lines = [f"{'layer':<24} {'kernel':<14} {'us':>9} {'share':>7} {'GMAC/s':>8}"]
         for s in self.steps:
+            if s.within is not None:
+                lines.append(f"{s.name[:24]:<24} {s.kernel:<14} in {s.within}")
+                continue
             rate = "" if s.gmacs_per_second is None else f"{s.gmacs_per_second:8.1f}"
             lines.append(f"{s.name[:24]:<24} {s.kernel:<14} {s.ms * 1e3:9.2f} {s.share:7.1%} {rate:>8}")
         return "\n".join(lines)
@@ -216,10 +224,12 @@ class Engine:
             least = times if not least else [min(pair) for pair in zip(least, times, strict=True)]
         total = max(sum(least), 1)
         steps = []
-        for info, ns in zip(self._plan.step_infos(), least, strict=True):
+        infos = self._plan.step_infos()
+        for number, (info, ns) in enumerate(zip(infos, least, strict=True)):
             macs, kernel = info["macs"] * batch, info["kernel_one" if batch == 1 else "kernel"]
             rate = macs / ns if macs and ns else None
-            steps.append(StepProfile(info["name"], info["op"], kernel, ns / 1e6, ns / total, macs, rate))
+            within = None if info["pass"] == number else infos[info["pass"]]["name"]
+            steps.append(StepProfile(info["name"], info["op"], kernel, ns / 1e6, ns / total, macs, rate, within))
         return Profile(batch, total / 1e6, tuple(steps))
 
     def summary(self) -> str:

@@ -155,6 +155,8 @@ class Graph:
         Raises:
             ModelError: no outputs, or values of another graph.
         """
+        if not outputs:
+            raise ModelError("outputs: got none, wanted one or more values")
         for value in outputs:
             if not isinstance(value, Value) or value.graph is not self:
                 raise ModelError(f"outputs: got {value!r}, wanted values of this graph")

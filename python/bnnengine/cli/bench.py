@@ -81,9 +81,9 @@ def _layers(engine: Engine, batch: int, seconds: float) -> list[dict[str, Any]]:
     found = []
     for step in profile.steps:
         best = rates.get(step.kernel.split(" ")[0]) if step.macs else None
-        layer = {"name": step.name, "kernel": step.kernel, "us": step.ms * 1e3, "share": step.share}
-        bound = step.macs / best / 1e3 if best else None
-        found.append({**layer, "gmacs_per_second": step.gmacs_per_second, "bound_us": bound})
+        layer = {"name": step.name, "kernel": step.kernel, "within": step.within}
+        times = {"us": step.ms * 1e3, "share": step.share, "gmacs_per_second": step.gmacs_per_second}
+        found.append({**layer, **times, "bound_us": step.macs / best / 1e3 if best else None})
     return found
 
 
@@ -117,8 +117,8 @@ def execute(options: argparse.Namespace) -> Answer:
         [
             s["name"],
             s["kernel"],
-            f"{s['us']:.2f}",
-            f"{s['share']:.1%}",
+            f"{s['us']:.2f}" if s["within"] is None else f"in {s['within']}",
+            f"{s['share']:.1%}" if s["within"] is None else "",
             number(s["gmacs_per_second"], ".1f"),
             number(s["bound_us"], ".2f"),
         ]
