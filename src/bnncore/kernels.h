@@ -122,15 +122,23 @@ typedef struct bnn_pool_kernel {
 
 /* ---- fgemm: float32 rows times float32 weights ---------------------------------------------------------------------
  *
- * y[m][n] = sum over k, in the order of k, of x[m][k] * w[n][k]; whether products are fused is the variant's choice,
- * but the same for every row count, so a result does not depend on how rows were grouped.
+ * y[m][n] = sum over k, in the order of k, of row m's k-th number * w[n][k]; whether products are fused is the
+ * variant's choice, but the same for every row count, so a result does not depend on how rows were grouped. A row is
+ * `segments` runs of `segment_k` neighbouring numbers, so that a window over an image is read where it lies, a kernel
+ * row a segment; rows may overlap.
  */
+typedef struct bnn_fgemm_rows {
+    const float *x;
+    size_t x_stride, m;    /* from a row to the next; rows */
+    const size_t *segment; /* [segments], from a row's place to each run, in floats */
+    size_t segments, segment_k;
+} bnn_fgemm_rows;
+
 typedef struct bnn_fgemm_kernel {
     bnn_isa isa;
     size_t (*weights_bytes)(size_t k, size_t n);
     void (*weights_pack)(const float *rows, size_t k, size_t n, float *packed); /* rows: [n][k] */
-    void (*run)(const float *x, size_t x_stride, size_t m, const float *packed, size_t k, size_t n, float *y,
-                size_t y_stride);
+    void (*run)(const bnn_fgemm_rows *rows, const float *packed, size_t n, float *y, size_t y_stride);
 } bnn_fgemm_kernel;
 
 /* ---- igemm: uint8 pixels times +-1 weights, exact in int32 ---------------------------------------------------------
@@ -201,6 +209,43 @@ typedef struct bnn_vector_kernel {
     void (*unary[BNN_UNARIES])(const float *x, size_t n, float *y);
 } bnn_vector_kernel;
 
+/* ---- fdepth: depthwise float32 convolution --------------------------------------------------------------------------
+ *
+ * y[p][c] = sum over taps t, in their order, of x[t][p * step + c] * weights[t][c], then, where scale is not NULL, times
+ * scale[c] plus bias[c], rounded after each step. Whether products of the sum are fused is the variant's choice, but
+ * the same for every pixel and channel.
+ */
+typedef struct bnn_fdepth_run {
+    const float *const *x; /* [taps], what each tap sees at pixel 0 */
+    size_t taps, channels, pixels, step;
+    const float *weights; /* [taps][channels] */
+    const float *scale, *bias;
+    float *y; /* [pixels][channels] */
+} bnn_fdepth_run;
+
+typedef struct bnn_fdepth_kernel {
+    bnn_isa isa;
+    void (*run)(const bnn_fdepth_run *run);
+} bnn_fdepth_kernel;
+
+/* ---- window: float32 over windows of pixels ------------------------------------------------------------------------
+ *
+ * Over x[p * step + i * row + j * col + c], i < rows, j < cols, i outermost: y[p][c] is the maximum, each number in turn
+ * taken where it is above what was found before or a NaN; or the sum, in that order, divided by divisor.
+ */
+typedef struct bnn_window_run {
+    const float *x;
+    size_t rows, cols, row, col, pixels, step, n;
+    float divisor; /* of mean */
+    float *y;      /* [pixels][n] */
+} bnn_window_run;
+
+typedef struct bnn_window_kernel {
+    bnn_isa isa;
+    void (*max)(const bnn_window_run *run);
+    void (*mean)(const bnn_window_run *run);
+} bnn_window_kernel;
+
 /* ---- dispatch ------------------------------------------------------------------------------------------------------
  */
 
@@ -226,5 +271,7 @@ const bnn_fgemm_kernel *bnn_fgemm_find(bnn_isa isa);
 const bnn_igemm_kernel *bnn_igemm_find(bnn_isa isa);
 const bnn_settle_kernel *bnn_settle_find(bnn_isa isa);
 const bnn_vector_kernel *bnn_vector_find(bnn_isa isa);
+const bnn_fdepth_kernel *bnn_fdepth_find(bnn_isa isa);
+const bnn_window_kernel *bnn_window_find(bnn_isa isa);
 
 #endif

@@ -11,6 +11,8 @@ static const test_family *find(const char *family) {
         if (strcmp(bnn_selftest_bits[i].name, family) == 0) return &bnn_selftest_bits[i];
     for (size_t i = 0; i < sizeof bnn_selftest_floats / sizeof *bnn_selftest_floats; i++)
         if (strcmp(bnn_selftest_floats[i].name, family) == 0) return &bnn_selftest_floats[i];
+    for (size_t i = 0; i < sizeof bnn_selftest_windows / sizeof *bnn_selftest_windows; i++)
+        if (strcmp(bnn_selftest_windows[i].name, family) == 0) return &bnn_selftest_windows[i];
     return NULL;
 }
 

@@ -3,11 +3,14 @@
 
 static void case_fgemm(test *t, uint32_t round) {
     static const uint32_t fixed[][3] = {{1, 1, 1}, {1, 16, 16}, {6, 9, 17}, {7, 27, 64}, {2, 5, 33}, {13, 3, 15}};
-    uint32_t m = between(t, 1, 20), k = between(t, 1, 120), n = between(t, 1, 80);
-    if (round < 6) m = fixed[round][0], k = fixed[round][1], n = fixed[round][2];
-    uint32_t x_stride = k + below(t, 3), y_stride = n + below(t, 3);
+    uint32_t m = between(t, 1, 20), segment_k = between(t, 1, 40), n = between(t, 1, 80);
+    if (round < 6) m = fixed[round][0], segment_k = fixed[round][1], n = fixed[round][2];
+    uint32_t segments = between(t, 1, 4), k = segments * segment_k, x_stride = between(t, 1, k + 2);
+    uint32_t y_stride = n + below(t, 3);
+    size_t segment[4], end = 0;
+    for (uint32_t i = 0; i < segments; i++) segment[i] = end + below(t, 5), end = segment[i] + segment_k;
     float *x = (float *)(void *)t->region[2], *rows = (float *)(void *)t->region[3];
-    for (size_t i = 0; i < (size_t)m * x_stride; i++) x[i] = (float)(int32_t)below(t, 65) - 32.0f;
+    for (size_t i = 0; i < (size_t)m * x_stride + end; i++) x[i] = (float)(int32_t)below(t, 65) - 32.0f;
     for (size_t i = 0; i < (size_t)n * k; i++) rows[i] = (float)(int32_t)below(t, 65) - 32.0f;
     const bnn_fgemm_kernel *kernel[2] = {&bnn_fgemm_ref, bnn_fgemm_find(t->isa)};
     unsigned char *out[2];
@@ -16,7 +19,8 @@ static void case_fgemm(test *t, uint32_t round) {
         float *packed = (float *)(void *)t->region[4 + i];
         if (kernel[i]->weights_bytes(k, n) > REGION) return;
         kernel[i]->weights_pack(rows, k, n, packed);
-        kernel[i]->run(x, x_stride, m, packed, k, n, (float *)(void *)out[i], y_stride);
+        kernel[i]->run(&(bnn_fgemm_rows){x, x_stride, m, segment, segments, segment_k}, packed, n,
+                       (float *)(void *)out[i], y_stride);
     }
     judge(t, t->region[0], t->region[1], (size_t)m * y_stride * 4, "fgemm", (const uint32_t[]){m, n, k}, 3);
 }
@@ -72,25 +76,6 @@ static void case_settle(test *t, uint32_t round) {
     bnn_settle_ref.floats(acc, pixels, n, scale, bias, (float *)(void *)expected);
     k->floats(acc, pixels, n, scale, bias, (float *)(void *)got);
     judge(t, t->region[0], t->region[1], (size_t)pixels * n * 4, "settle floats", (const uint32_t[]){pixels, n}, 2);
-}
-
-/* Small numbers mostly, and now and then zeros of either sign, infinities, huge ones and a NaN. */
-static float any_float(test *t) {
-    static const uint32_t odd[] = {0,          0x80000000, 0x7f800000, 0xff800000,
-                                   0x7fc00000, 0x7f7fffff, 0x00000001, 0xc2d00000};
-    uint32_t bits = odd[below(t, 8)];
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return below(t, 16) ? ((float)below(t, 20001) - 10000.0f) / 1237.0f : x;
-}
-
-/* Which of two NaNs an operation gives is the machine's affair. */
-static void same_nans(unsigned char *numbers, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        float x;
-        memcpy(&x, numbers + 4 * i, sizeof x);
-        if (x != x) memset(numbers + 4 * i, 0xff, sizeof x);
-    }
 }
 
 static void case_vector(test *t, uint32_t round) {

@@ -70,6 +70,25 @@ static inline void blank(test *t, unsigned char **expected, unsigned char **got)
     *got = t->region[1] + GUARD;
 }
 
+/* Small numbers mostly, and now and then zeros of either sign, infinities, huge ones and a NaN. */
+static inline float any_float(test *t) {
+    static const uint32_t odd[] = {0,          0x80000000, 0x7f800000, 0xff800000,
+                                   0x7fc00000, 0x7f7fffff, 0x00000001, 0xc2d00000};
+    uint32_t bits = odd[below(t, 8)];
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return below(t, 16) ? ((float)below(t, 20001) - 10000.0f) / 1237.0f : x;
+}
+
+/* Which of two NaNs an operation gives is the machine's affair. */
+static inline void same_nans(unsigned char *numbers, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        float x;
+        memcpy(&x, numbers + 4 * i, sizeof x);
+        if (x != x) memset(numbers + 4 * i, 0xff, sizeof x);
+    }
+}
+
 /* A family's cases: `fixed` rounds of chosen shapes, then random ones. */
 typedef struct test_family {
     const char *name;
@@ -77,6 +96,6 @@ typedef struct test_family {
     void (*one)(test *t, uint32_t round);
 } test_family;
 
-extern const test_family bnn_selftest_bits[4], bnn_selftest_floats[4];
+extern const test_family bnn_selftest_bits[4], bnn_selftest_floats[4], bnn_selftest_windows[2];
 
 #endif

@@ -36,20 +36,24 @@ static inline __m256i lane_mask(size_t lanes) {
 }
 
 /* `rows` rows times `panels` neighbouring panels, of which `outputs` outputs exist; rows and panels are constants. */
-UNROLLED void tile(size_t rows, size_t panels, const float *x, size_t x_stride, const float *packed, size_t k,
+UNROLLED void tile(size_t rows, size_t panels, const bnn_fgemm_rows *a, const float *x, const float *packed,
                    size_t outputs, float *y, size_t y_stride) {
     const size_t vectors = 2 * panels;
+    const size_t k = a->segments * a->segment_k, x_stride = a->x_stride;
     __m256 sum[MAX_ROWS][MAX_VECTORS];
     UNROLL for (size_t r = 0; r < rows; r++) {
         UNROLL for (size_t v = 0; v < vectors; v++) sum[r][v] = _mm256_setzero_ps();
     }
-    for (size_t i = 0; i < k; i++) {
-        __m256 w[MAX_VECTORS];
-        UNROLL for (size_t v = 0; v < vectors; v++) w[v] =
-            _mm256_loadu_ps(packed + (v / 2 * k + i) * PANEL + v % 2 * LANES);
-        UNROLL for (size_t r = 0; r < rows; r++) {
-            const __m256 a = _mm256_broadcast_ss(x + r * x_stride + i);
-            UNROLL for (size_t v = 0; v < vectors; v++) sum[r][v] = _mm256_fmadd_ps(a, w[v], sum[r][v]);
+    for (size_t s = 0, i = 0; s < a->segments; s++) {
+        const float *at = x + a->segment[s];
+        for (size_t j = 0; j < a->segment_k; j++, i++) {
+            __m256 w[MAX_VECTORS];
+            UNROLL for (size_t v = 0; v < vectors; v++) w[v] =
+                _mm256_loadu_ps(packed + (v / 2 * k + i) * PANEL + v % 2 * LANES);
+            UNROLL for (size_t r = 0; r < rows; r++) {
+                const __m256 one = _mm256_broadcast_ss(at + r * x_stride + j);
+                UNROLL for (size_t v = 0; v < vectors; v++) sum[r][v] = _mm256_fmadd_ps(one, w[v], sum[r][v]);
+            }
         }
     }
     UNROLL for (size_t r = 0; r < rows; r++) {
@@ -63,18 +67,18 @@ UNROLLED void tile(size_t rows, size_t panels, const float *x, size_t x_stride, 
     }
 }
 
-static void tile_1x4(const float *x, size_t xs, const float *w, size_t k, size_t outputs, float *y, size_t ys) {
-    tile(1, 4, x, xs, w, k, outputs, y, ys);
+static void tile_1x4(const bnn_fgemm_rows *a, const float *x, const float *w, size_t outputs, float *y, size_t ys) {
+    tile(1, 4, a, x, w, outputs, y, ys);
 }
 
-static void tile_2x2(const float *x, size_t xs, const float *w, size_t k, size_t outputs, float *y, size_t ys) {
-    tile(2, 2, x, xs, w, k, outputs, y, ys);
+static void tile_2x2(const bnn_fgemm_rows *a, const float *x, const float *w, size_t outputs, float *y, size_t ys) {
+    tile(2, 2, a, x, w, outputs, y, ys);
 }
 
 #define TILE_ROWS(rows)                                                                                                \
-    static void tile_##rows##x1(const float *x, size_t xs, const float *w, size_t k, size_t outputs, float *y,         \
+    static void tile_##rows##x1(const bnn_fgemm_rows *a, const float *x, const float *w, size_t outputs, float *y,     \
                                 size_t ys) {                                                                           \
-        tile(rows, 1, x, xs, w, k, outputs, y, ys);                                                                    \
+        tile(rows, 1, a, x, w, outputs, y, ys);                                                                        \
     }
 TILE_ROWS(1)
 TILE_ROWS(2)
@@ -83,10 +87,10 @@ TILE_ROWS(4)
 TILE_ROWS(5)
 TILE_ROWS(6)
 
-typedef void tile_function(const float *, size_t, const float *, size_t, size_t, float *, size_t);
+typedef void tile_function(const bnn_fgemm_rows *, const float *, const float *, size_t, float *, size_t);
 
-static void run(const float *x, size_t x_stride, size_t m, const float *packed, size_t k, size_t n, float *y,
-                size_t y_stride) {
+static void run(const bnn_fgemm_rows *a, const float *packed, size_t n, float *y, size_t y_stride) {
+    const size_t k = a->segments * a->segment_k, m = a->m;
     static tile_function *const one_panel[MAX_ROWS + 1] = {NULL,     tile_1x1, tile_2x1, tile_3x1,
                                                            tile_4x1, tile_5x1, tile_6x1};
     for (size_t first = 0, panels; first < n; first += panels * PANEL) {
@@ -97,7 +101,7 @@ static void run(const float *x, size_t x_stride, size_t m, const float *packed, 
             rows = (m - row + tiles - 1) / tiles; /* 7 rows as 4 and 3, not as 6 and 1 */
             tile_function *f = panels == 4 ? tile_1x4 : panels == 2 ? tile_2x2 : one_panel[rows];
             size_t count = outputs < panels * PANEL ? outputs : panels * PANEL;
-            f(x + row * x_stride, x_stride, packed + first * k, k, count, y + row * y_stride + first, y_stride);
+            f(a, a->x + row * a->x_stride, packed + first * k, count, y + row * y_stride + first, y_stride);
         }
     }
 }

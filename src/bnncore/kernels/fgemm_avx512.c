@@ -31,16 +31,20 @@ static void weights_pack(const float *rows, size_t k, size_t n, float *packed) {
 }
 
 /* `rows` rows times `panels` neighbouring panels, of which `outputs` outputs exist; rows and panels are constants. */
-UNROLLED void tile(const size_t rows, const size_t panels, const float *x, size_t x_stride, const float *packed,
-                   size_t k, size_t outputs, float *y, size_t y_stride) {
+UNROLLED void tile(const size_t rows, const size_t panels, const bnn_fgemm_rows *a, const float *x, const float *packed,
+                   size_t outputs, float *y, size_t y_stride) {
+    const size_t k = a->segments * a->segment_k, x_stride = a->x_stride;
     __m512 sum[MAX_ROWS][MAX_PANELS];
     UNROLL for (size_t r = 0; r < rows; r++) UNROLL for (size_t v = 0; v < panels; v++) sum[r][v] = _mm512_setzero_ps();
-    for (size_t i = 0; i < k; i++) {
-        __m512 w[MAX_PANELS];
-        UNROLL for (size_t v = 0; v < panels; v++) w[v] = _mm512_loadu_ps(packed + (v * k + i) * PANEL);
-        UNROLL for (size_t r = 0; r < rows; r++) {
-            const __m512 a = _mm512_set1_ps(x[r * x_stride + i]);
-            UNROLL for (size_t v = 0; v < panels; v++) sum[r][v] = _mm512_fmadd_ps(a, w[v], sum[r][v]);
+    for (size_t s = 0, i = 0; s < a->segments; s++) {
+        const float *at = x + a->segment[s];
+        for (size_t j = 0; j < a->segment_k; j++, i++) {
+            __m512 w[MAX_PANELS];
+            UNROLL for (size_t v = 0; v < panels; v++) w[v] = _mm512_loadu_ps(packed + (v * k + i) * PANEL);
+            UNROLL for (size_t r = 0; r < rows; r++) {
+                const __m512 one = _mm512_set1_ps(at[r * x_stride + j]);
+                UNROLL for (size_t v = 0; v < panels; v++) sum[r][v] = _mm512_fmadd_ps(one, w[v], sum[r][v]);
+            }
         }
     }
     UNROLL for (size_t r = 0; r < rows; r++) UNROLL for (size_t v = 0; v < panels; v++) {
@@ -50,12 +54,12 @@ UNROLLED void tile(const size_t rows, const size_t panels, const float *x, size_
     }
 }
 
-typedef void tile_function(const float *, size_t, const float *, size_t, size_t, float *, size_t);
+typedef void tile_function(const bnn_fgemm_rows *, const float *, const float *, size_t, float *, size_t);
 
 #define TILE(rows, panels)                                                                                             \
-    static void tile_##rows##x##panels(const float *x, size_t xs, const float *w, size_t k, size_t outputs, float *y,  \
-                                       size_t ys) {                                                                    \
-        tile(rows, panels, x, xs, w, k, outputs, y, ys);                                                               \
+    static void tile_##rows##x##panels(const bnn_fgemm_rows *a, const float *x, const float *w, size_t outputs,        \
+                                       float *y, size_t ys) {                                                          \
+        tile(rows, panels, a, x, w, outputs, y, ys);                                                                   \
     }
 #define TILES(rows) TILE(rows, 1) TILE(rows, 2)
 TILES(1)
@@ -92,8 +96,8 @@ static tile_function *tile_of(size_t rows, size_t panels) {
     return tiles[rows - 1][panels - 1];
 }
 
-static void run(const float *x, size_t x_stride, size_t m, const float *packed, size_t k, size_t n, float *y,
-                size_t y_stride) {
+static void run(const bnn_fgemm_rows *a, const float *packed, size_t n, float *y, size_t y_stride) {
+    const size_t k = a->segments * a->segment_k, m = a->m;
     if (!m) return;
     const size_t parts = (m + MAX_ROWS - 1) / MAX_ROWS, most = (m + parts - 1) / parts; /* tiles of like height */
     for (size_t first = 0, panels; first < n; first += panels * PANEL) {
@@ -101,8 +105,8 @@ static void run(const float *x, size_t x_stride, size_t m, const float *packed, 
         const size_t outputs = n - first < panels * PANEL ? n - first : panels * PANEL;
         for (size_t row = 0, rows; row < m; row += rows) {
             rows = m - row < most ? m - row : most;
-            tile_of(rows, panels)(x + row * x_stride, x_stride, packed + first * k, k, outputs,
-                                  y + row * y_stride + first, y_stride);
+            tile_of(rows, panels)(a, a->x + row * a->x_stride, packed + first * k, outputs, y + row * y_stride + first,
+                                  y_stride);
         }
     }
 }

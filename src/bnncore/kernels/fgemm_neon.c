@@ -34,20 +34,24 @@ static void weights_pack(const float *rows, size_t k, size_t n, float *packed) {
 }
 
 /* `rows` rows times `panels` whole neighbouring panels, both constants. */
-UNROLLED void tile(size_t rows, size_t panels, const float *x, size_t x_stride, const float *packed, size_t k, float *y,
+UNROLLED void tile(size_t rows, size_t panels, const bnn_fgemm_rows *a, const float *x, const float *packed, float *y,
                    size_t y_stride) {
     const size_t vectors = PANEL_VECTORS * panels;
+    const size_t k = a->segments * a->segment_k, x_stride = a->x_stride;
     float32x4_t sum[MAX_ROWS][MAX_VECTORS];
     UNROLL for (size_t r = 0; r < rows; r++) {
         UNROLL for (size_t v = 0; v < vectors; v++) sum[r][v] = vdupq_n_f32(0.0f);
     }
-    for (size_t i = 0; i < k; i++) {
-        float a[MAX_ROWS];
-        UNROLL for (size_t r = 0; r < rows; r++) a[r] = x[r * x_stride + i];
-        UNROLL for (size_t v = 0; v < vectors; v++) {
-            const float *at = packed + (v / PANEL_VECTORS * k + i) * PANEL + v % PANEL_VECTORS * LANES;
-            const float32x4_t w = vld1q_f32(at);
-            UNROLL for (size_t r = 0; r < rows; r++) sum[r][v] = vfmaq_n_f32(sum[r][v], w, a[r]);
+    for (size_t s = 0, i = 0; s < a->segments; s++) {
+        const float *at = x + a->segment[s];
+        for (size_t j = 0; j < a->segment_k; j++, i++) {
+            float one[MAX_ROWS];
+            UNROLL for (size_t r = 0; r < rows; r++) one[r] = at[r * x_stride + j];
+            UNROLL for (size_t v = 0; v < vectors; v++) {
+                const float *from = packed + (v / PANEL_VECTORS * k + i) * PANEL + v % PANEL_VECTORS * LANES;
+                const float32x4_t w = vld1q_f32(from);
+                UNROLL for (size_t r = 0; r < rows; r++) sum[r][v] = vfmaq_n_f32(sum[r][v], w, one[r]);
+            }
         }
     }
     UNROLL for (size_t r = 0; r < rows; r++) {
@@ -55,17 +59,17 @@ UNROLLED void tile(size_t rows, size_t panels, const float *x, size_t x_stride, 
     }
 }
 
-static void tile_1x4(const float *x, size_t xs, const float *w, size_t k, float *y, size_t ys) {
-    tile(1, 4, x, xs, w, k, y, ys);
+static void tile_1x4(const bnn_fgemm_rows *a, const float *x, const float *w, float *y, size_t ys) {
+    tile(1, 4, a, x, w, y, ys);
 }
 
-static void tile_2x2(const float *x, size_t xs, const float *w, size_t k, float *y, size_t ys) {
-    tile(2, 2, x, xs, w, k, y, ys);
+static void tile_2x2(const bnn_fgemm_rows *a, const float *x, const float *w, float *y, size_t ys) {
+    tile(2, 2, a, x, w, y, ys);
 }
 
 #define TILE_ROWS(rows)                                                                                                \
-    static void tile_##rows##x1(const float *x, size_t xs, const float *w, size_t k, float *y, size_t ys) {            \
-        tile(rows, 1, x, xs, w, k, y, ys);                                                                             \
+    static void tile_##rows##x1(const bnn_fgemm_rows *a, const float *x, const float *w, float *y, size_t ys) {        \
+        tile(rows, 1, a, x, w, y, ys);                                                                                 \
     }
 TILE_ROWS(1)
 TILE_ROWS(2)
@@ -74,10 +78,10 @@ TILE_ROWS(4)
 TILE_ROWS(5)
 TILE_ROWS(6)
 
-typedef void tile_function(const float *, size_t, const float *, size_t, float *, size_t);
+typedef void tile_function(const bnn_fgemm_rows *, const float *, const float *, float *, size_t);
 
-static void run(const float *x, size_t x_stride, size_t m, const float *packed, size_t k, size_t n, float *y,
-                size_t y_stride) {
+static void run(const bnn_fgemm_rows *a, const float *packed, size_t n, float *y, size_t y_stride) {
+    const size_t k = a->segments * a->segment_k, m = a->m;
     static tile_function *const one_panel[MAX_ROWS + 1] = {NULL,     tile_1x1, tile_2x1, tile_3x1,
                                                            tile_4x1, tile_5x1, tile_6x1};
     for (size_t first = 0, panels; first < n; first += panels * PANEL) {
@@ -86,13 +90,13 @@ static void run(const float *x, size_t x_stride, size_t m, const float *packed, 
         for (size_t row = 0, rows; row < m; row += rows) {
             rows = m - row < MAX_ROWS ? m - row : MAX_ROWS;
             tile_function *f = panels == 4 ? tile_1x4 : panels == 2 ? tile_2x2 : one_panel[rows];
-            const float *a = x + row * x_stride, *w = packed + first * k;
+            const float *x = a->x + row * a->x_stride, *w = packed + first * k;
             float *at = y + row * y_stride + first;
             if (outputs >= panels * PANEL) {
-                f(a, x_stride, w, k, at, y_stride);
+                f(a, x, w, at, y_stride);
             } else {
                 float whole[MAX_ROWS * PANEL];
-                f(a, x_stride, w, k, whole, PANEL);
+                f(a, x, w, whole, PANEL);
                 for (size_t r = 0; r < rows; r++) memcpy(at + r * y_stride, whole + r * PANEL, outputs * sizeof(float));
             }
         }

@@ -14,15 +14,18 @@ static void weights_pack(const float *rows, size_t k, size_t n, float *packed) {
                 *packed++ = first + lane < n ? rows[(first + lane) * k + i] : 0.0f;
 }
 
-static void run(const float *x, size_t x_stride, size_t m, const float *packed, size_t k, size_t n, float *y,
-                size_t y_stride) {
+static void run(const bnn_fgemm_rows *a, const float *packed, size_t n, float *y, size_t y_stride) {
+    const size_t k = a->segments * a->segment_k;
     for (size_t first = 0; first < n; first += PANEL, packed += PANEL * k) {
         size_t lanes = n - first < PANEL ? n - first : PANEL;
-        for (size_t row = 0; row < m; row++) {
+        for (size_t row = 0; row < a->m; row++) {
             float sum[PANEL] = {0};
-            for (size_t i = 0; i < k; i++)
-                for (size_t lane = 0; lane < PANEL; lane++)
-                    sum[lane] += x[row * x_stride + i] * packed[i * PANEL + lane];
+            const float *w = packed;
+            for (size_t s = 0; s < a->segments; s++) {
+                const float *x = a->x + row * a->x_stride + a->segment[s];
+                for (size_t i = 0; i < a->segment_k; i++, w += PANEL)
+                    for (size_t lane = 0; lane < PANEL; lane++) sum[lane] += x[i] * w[lane];
+            }
             for (size_t lane = 0; lane < lanes; lane++) y[row * y_stride + first + lane] = sum[lane];
         }
     }

@@ -1,5 +1,6 @@
-/* Float32 sums: a float input, or float weights. Windows are gathered into rows of floats, a block of pixels at a time,
- * bits as +1 and -1; the rows go through fgemm, and the sums, still in cache, are scaled or packed. */
+/* Float32 sums: a float input, or float weights. A window reads the image where it lies, a kernel row a segment of
+ * fgemm; only a border, or an input that is no float, is first copied, a band of rows at a time. The sums, still in
+ * cache, are scaled or packed. */
 #include "sum.h"
 #include "binary_sum.h"
 #include "binarize.h"
@@ -9,7 +10,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { PIXELS = 24 };
+/* Pixels at once, so that their sums stay in the first-level cache; bytes of copied rows. */
+enum { PIXELS = 48, BAND_BYTES = 64 << 10 };
 
 typedef struct state {
     bnn_sum sum;
@@ -18,10 +20,14 @@ typedef struct state {
     size_t depth;  /* of one group's row */
     float *packed; /* [groups], each packed_floats apart */
     size_t packed_floats;
-    float *scale, *bias; /* NULL where absent */
-    float *low, *high;   /* the range that becomes +1, for bits */
-    int direct;          /* rows lie in the input as they are */
-    uint64_t sums_at;    /* in scratch, behind the rows */
+    const float *scale, *bias; /* NULL where absent */
+    float *low, *high;         /* the range that becomes +1, for bits */
+    int flat;                  /* each output sees one pixel, so all pixels are one row */
+    int copied;                /* rows are copied to scratch, as floats and with their border */
+    uint32_t pitch, band;      /* pixels from a row to the next; output rows, or flat pixels, copied at once */
+    size_t *segment;
+    uint32_t segments, segment_k;
+    uint64_t sums_at; /* in scratch, behind the rows */
 } state;
 
 static void expand_bits(const uint64_t *words, size_t first, size_t n, float *x) {
@@ -42,14 +48,47 @@ static void pack_group(state *st, uint32_t group, float *rows) {
     st->gemm->weights_pack(from, st->depth, s->group_outputs, st->packed + group * st->packed_floats);
 }
 
-static void run(const bnn_step *step, const bnn_job *job);
+/* Rows of the input that `rows` rows of the output see. */
+static uint64_t in_rows(const bnn_window *w, uint64_t rows) {
+    return bnn_size_add(bnn_size_mul(rows - 1, w->stride_h), (uint64_t)(w->kernel_h - 1) * w->dilation_h + 1);
+}
+
+static void lay_geometry(state *st) {
+    const bnn_sum *s = &st->sum;
+    const bnn_window *w = &s->window;
+    int padded = (w->pad_top | w->pad_left | w->pad_bottom | w->pad_right) != 0;
+    int whole = w->dilation_w == 1 && s->groups == 1; /* a kernel row is one segment, else each tap is */
+    st->flat = bnn_window_is_point(w);
+    st->copied = padded || s->in != BNN_FLOAT32;
+    st->pitch = st->copied ? (w->out_w - 1) * w->stride_w + (w->kernel_w - 1) * w->dilation_w + 1 : w->in_w;
+    st->segments = whole ? w->kernel_h : w->kernel_h * w->kernel_w;
+    st->segment_k = whole ? w->kernel_w * s->in_channels : s->group_channels;
+    st->band = PIXELS;
+    if (st->flat) return;
+    uint64_t row_bytes = bnn_size_mul(st->pitch, (uint64_t)s->in_channels * sizeof(float)), rows = 1;
+    while (rows < w->out_h && bnn_size_mul(in_rows(w, rows + 1), row_bytes) <= BAND_BYTES) rows++;
+    st->band = st->copied ? (uint32_t)rows : w->out_h;
+}
 
 static void lay(state *st, bnn_carver *carver) {
     const bnn_sum *s = &st->sum;
     st->packed = bnn_carve(carver, bnn_size_mul(s->groups, st->packed_floats * sizeof(float)));
+    st->segment = bnn_carve(carver, (uint64_t)st->segments * sizeof *st->segment);
     st->low = bnn_carve(carver, s->to_bits ? (uint64_t)s->outputs * sizeof(float) : 0);
     st->high = bnn_carve(carver, s->to_bits ? (uint64_t)s->outputs * sizeof(float) : 0);
 }
+
+static uint64_t lay_scratch(state *st) {
+    const bnn_sum *s = &st->sum;
+    bnn_carver scratch = {0};
+    uint64_t pixels = st->flat ? PIXELS : bnn_size_mul(in_rows(&s->window, st->band), st->pitch);
+    if (st->copied) bnn_carve(&scratch, bnn_size_mul(pixels, (uint64_t)s->in_channels * sizeof(float)));
+    st->sums_at = scratch.used;
+    if (s->to_bits) bnn_carve(&scratch, (uint64_t)s->outputs * PIXELS * sizeof(float));
+    return scratch.used;
+}
+
+static void run(const bnn_step *step, const bnn_job *job);
 
 bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     bnn_step *step = p->step;
@@ -59,7 +98,7 @@ bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     const bnn_window *w = &s->window;
     st.depth = (size_t)w->kernel_h * w->kernel_w * s->group_channels;
     st.packed_floats = bnn_size_align(st.gemm->weights_bytes(st.depth, s->group_outputs)) / sizeof(float);
-    st.direct = s->in == BNN_FLOAT32 && s->groups == 1 && bnn_window_is_point(w);
+    lay_geometry(&st);
     bnn_carver measure = {0};
     bnn_carve(&measure, sizeof st);
     lay(&st, &measure);
@@ -74,15 +113,14 @@ bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
         return bnn_fail(p->error, BNN_E_MEMORY, "layer \"%.48s\": no memory to prepare it", step->node->name);
     for (uint32_t group = 0; group < s->groups; group++) pack_group(&st, group, rows);
     bnn_memory_free(rows);
-    if (s->scale) st.scale = (float *)(uintptr_t)s->scale->data;
-    if (s->bias) st.bias = (float *)(uintptr_t)s->bias->data;
+    if (s->scale) st.scale = s->scale->data;
+    if (s->bias) st.bias = s->bias->data;
     if (s->to_bits) bnn_ranges(s->threshold, s->flip, st.low, st.high);
-
-    bnn_carver scratch = {0};
-    if (!st.direct) bnn_carve(&scratch, bnn_size_mul(st.depth, PIXELS * sizeof(float)));
-    st.sums_at = scratch.used;
-    if (s->to_bits) bnn_carve(&scratch, (uint64_t)s->outputs * PIXELS * sizeof(float));
-    step->scratch_bytes = scratch.used;
+    uint32_t runs = st.segments / w->kernel_h;
+    for (uint32_t i = 0; i < st.segments; i++)
+        st.segment[i] =
+            ((size_t)(i / runs) * w->dilation_h * st.pitch + (size_t)(i % runs) * w->dilation_w) * s->in_channels;
+    step->scratch_bytes = lay_scratch(&st);
     memcpy(kept, &st, sizeof st);
     step->family = "fgemm";
     step->isa = st.gemm->isa;
@@ -91,87 +129,142 @@ bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     return BNN_OK;
 }
 
-/* `count` neighbouring taps from `pixel` on, of one group's channels. */
-static void gather_taps(const bnn_sum *s, const void *image, size_t pixel, uint32_t count, uint32_t group, float *to) {
-    size_t first = (size_t)group * s->group_channels, n = s->group_channels;
-    if (s->groups == 1 && s->in != BNN_BITS) n *= count, count = 1; /* they lie next to each other */
-    for (uint32_t tap = 0; tap < count; tap++, pixel++, to += n) {
-        if (s->in == BNN_BITS) {
-            expand_bits((const uint64_t *)image + pixel * bnn_words(s->in_channels), first, n, to);
-        } else if (s->in == BNN_UINT8) {
-            const uint8_t *x = (const uint8_t *)image + pixel * s->in_channels + first;
-            for (size_t c = 0; c < n; c++) to[c] = x[c];
-        } else {
-            memcpy(to, (const float *)image + pixel * s->in_channels + first, n * sizeof *to);
-        }
+/* `count` pixels of the input, from number `pixel` on, as floats. */
+static void convert(const bnn_sum *s, const void *image, size_t pixel, size_t count, float *to) {
+    size_t channels = s->in_channels;
+    if (s->in == BNN_BITS) {
+        for (size_t i = 0; i < count; i++, to += channels)
+            expand_bits((const uint64_t *)image + (pixel + i) * bnn_words(channels), 0, channels, to);
+    } else if (s->in == BNN_UINT8) {
+        const uint8_t *x = (const uint8_t *)image + pixel * channels;
+        for (size_t i = 0; i < count * channels; i++) to[i] = x[i];
+    } else {
+        memcpy(to, (const float *)image + pixel * channels, count * channels * sizeof *to);
     }
 }
 
-static float *put_pads(const bnn_sum *s, uint32_t taps, float *to) {
+static void fill(float *to, size_t n, float value) {
+    for (size_t i = 0; i < n; i++) to[i] = value;
+}
+
+/* Rows first .. first+count-1 of the padded image. */
+static void copy_rows(const state *st, const void *image, int64_t first, uint64_t count, float *to) {
     static const float pads[] = {[BNN_PAD_ZERO] = 0.0f, [BNN_PAD_PLUS] = 1.0f, [BNN_PAD_MINUS] = -1.0f};
-    for (size_t c = 0; c < (size_t)taps * s->group_channels; c++) *to++ = pads[s->pad_value];
-    return to;
-}
-
-static void gather_row(const bnn_sum *s, const void *image, uint32_t oy, uint32_t ox, uint32_t group, float *to) {
+    const bnn_sum *s = &st->sum;
     const bnn_window *w = &s->window;
-    uint32_t i0, i1, j0, j1, step = w->dilation_w == 1 ? w->kernel_w : 1;
-    bnn_window_taps(oy, w->stride_h, w->dilation_h, w->pad_top, w->kernel_h, w->in_h, &i0, &i1);
-    bnn_window_taps(ox, w->stride_w, w->dilation_w, w->pad_left, w->kernel_w, w->in_w, &j0, &j1);
-    to = put_pads(s, i0 * w->kernel_w, to);
-    for (uint32_t i = i0; i < i1; i++) {
-        size_t row = ((size_t)oy * w->stride_h + (size_t)i * w->dilation_h - w->pad_top) * w->in_w;
-        to = put_pads(s, j0, to);
-        for (uint32_t j = j0; j < j1; j += step) {
-            uint32_t count = step < j1 - j ? step : j1 - j;
-            size_t column = (size_t)ox * w->stride_w + (size_t)j * w->dilation_w - w->pad_left;
-            gather_taps(s, image, row + column, count, group, to);
-            to += (size_t)count * s->group_channels;
+    size_t channels = s->in_channels, left = w->pad_left < st->pitch ? w->pad_left : st->pitch;
+    size_t inside = st->pitch - left < w->in_w ? st->pitch - left : w->in_w;
+    for (int64_t y = first; y < first + (int64_t)count; y++, to += st->pitch * channels) {
+        if (y < 0 || y >= w->in_h) {
+            fill(to, st->pitch * channels, pads[s->pad_value]);
+            continue;
         }
-        to = put_pads(s, w->kernel_w - j1, to);
+        fill(to, left * channels, pads[s->pad_value]);
+        convert(s, image, (size_t)y * w->in_w, inside, to + left * channels);
+        fill(to + (left + inside) * channels, (st->pitch - left - inside) * channels, pads[s->pad_value]);
     }
-    put_pads(s, (w->kernel_h - i1) * w->kernel_w, to);
 }
 
-static void finish(const state *st, float *sums, size_t pixels, void *out) {
-    size_t n = st->sum.outputs;
+/* A share of the output channels, n0 .. n1-1; all of them where pixels are shared. */
+typedef struct share {
+    size_t n0, n1;
+} share;
+
+static void finish(const state *st, const share *n, float *sums, size_t stride, size_t pixels, void *out) {
+    size_t count = n->n1 - n->n0, words = bnn_words(st->sum.outputs);
     if (st->sum.to_bits) {
-        st->pack->f32(sums, pixels, n, st->low, st->high, out);
+        uint64_t *bits = (uint64_t *)out + n->n0 / BNN_WORD_BITS;
+        size_t at_once = count == st->sum.outputs ? pixels : 1;
+        for (size_t p = 0; p < pixels; p += at_once)
+            st->pack->f32(sums + p * stride, at_once, count, st->low + n->n0, st->high + n->n0, bits + p * words);
         return;
     }
-    for (size_t p = 0; p < pixels; p++, sums += n) {
+    for (size_t p = 0; p < pixels; p++, sums += stride) {
         if (st->scale)
-            for (size_t i = 0; i < n; i++) sums[i] *= st->scale[i];
+            for (size_t i = 0; i < count; i++) sums[i] *= st->scale[n->n0 + i];
         if (st->bias)
-            for (size_t i = 0; i < n; i++) sums[i] += st->bias[i];
+            for (size_t i = 0; i < count; i++) sums[i] += st->bias[n->n0 + i];
     }
 }
 
+/* `count` pixels whose windows begin at x, each x_stride floats behind the one before; `pixel` is the first's number.
+ */
+static void run_pixels(const state *st, const bnn_job *job, const share *n, const float *x, size_t x_stride,
+                       size_t pixel, size_t count) {
+    const bnn_sum *s = &st->sum;
+    size_t channels = n->n1 - n->n0, out_pixel = s->to_bits ? bnn_words(s->outputs) * BNN_WORD_BYTES : s->outputs * 4u;
+    for (size_t at = 0; at < count; at += PIXELS) {
+        size_t m = count - at < PIXELS ? count - at : PIXELS, stride = s->to_bits ? channels : s->outputs;
+        unsigned char *out = (unsigned char *)job->out[0] + (pixel + at) * out_pixel;
+        float *sums = s->to_bits ? (float *)(void *)(job->scratch + st->sums_at) : (float *)(void *)out + n->n0;
+        for (uint32_t group = 0; group < s->groups; group++) {
+            bnn_fgemm_rows rows = {x + at * x_stride + (size_t)group * s->group_channels,
+                                   x_stride,
+                                   m,
+                                   st->segment,
+                                   st->segments,
+                                   st->segment_k};
+            size_t outputs = s->groups == 1 ? channels : s->group_outputs;
+            st->gemm->run(&rows, st->packed + group * st->packed_floats + n->n0 * st->depth, outputs,
+                          sums + (size_t)group * s->group_outputs, stride);
+        }
+        finish(st, n, sums, stride, m, out);
+        bnn_follow(job, &(bnn_part){pixel + at, m, (uint32_t)n->n0, (uint32_t)channels});
+    }
+}
+
+static void run_flat(const state *st, const bnn_job *job, const share *n, size_t begin, size_t end) {
+    size_t channels = st->sum.in_channels;
+    if (!st->copied) {
+        run_pixels(st, job, n, (const float *)job->in[0] + begin * channels, channels, begin, end - begin);
+        return;
+    }
+    float *rows = (float *)(void *)job->scratch;
+    for (size_t at = begin; at < end; at += PIXELS) {
+        size_t count = end - at < PIXELS ? end - at : PIXELS;
+        convert(&st->sum, job->in[0], at, count, rows);
+        run_pixels(st, job, n, rows, channels, at, count);
+    }
+}
+
+/* Output rows y0 .. y1-1 of the batch's image number `number`. */
+static void run_rows(const state *st, const bnn_job *job, const share *n, const void *image, size_t number, uint32_t y0,
+                     uint32_t y1) {
+    const bnn_window *w = &st->sum.window;
+    size_t channels = st->sum.in_channels, row = st->pitch * channels * w->stride_h;
+    for (uint32_t y = y0; y < y1; y += st->band) {
+        uint32_t rows = y1 - y < st->band ? y1 - y : st->band;
+        const float *x = (const float *)image + y * row;
+        if (st->copied) {
+            copy_rows(st, image, (int64_t)y * w->stride_h - w->pad_top, in_rows(w, rows),
+                      (float *)(void *)job->scratch);
+            x = (const float *)(const void *)job->scratch;
+        }
+        for (uint32_t i = 0; i < rows; i++)
+            run_pixels(st, job, n, x + i * row, w->stride_w * channels, (number * w->out_h + y + i) * w->out_w,
+                       w->out_w);
+    }
+}
+
+/* Threads share rows of all images, or blocks of outputs where there are few rows and many outputs. */
 static void run(const bnn_step *step, const bnn_job *job) {
     const state *st = step->state;
-    const bnn_sum *s = &st->sum;
-    size_t image_pixels = (size_t)s->window.out_h * s->window.out_w, begin, end;
-    size_t in_bytes = (size_t)bnn_spec_bytes(step->in[0]),
-           out_pixel = s->to_bits ? bnn_words(s->outputs) * BNN_WORD_BYTES : s->outputs * sizeof(float);
-    float *rows = (float *)(void *)job->scratch;
-    bnn_share(job, image_pixels * job->batch, 1, &begin, &end);
-    for (size_t at = begin; at < end; at += PIXELS) {
-        size_t pixels = end - at < PIXELS ? end - at : PIXELS;
-        unsigned char *out = (unsigned char *)job->out[0] + at * out_pixel;
-        float *sums = s->to_bits ? (float *)(void *)(job->scratch + st->sums_at) : (float *)(void *)out;
-        for (uint32_t group = 0; group < s->groups; group++) {
-            const float *x = st->direct ? (const float *)job->in[0] + at * st->depth : rows;
-            if (!st->direct)
-                for (size_t p = 0; p < pixels; p++) {
-                    size_t pixel = (at + p) % image_pixels;
-                    const unsigned char *image = (const unsigned char *)job->in[0] + (at + p) / image_pixels * in_bytes;
-                    gather_row(s, image, (uint32_t)(pixel / s->window.out_w), (uint32_t)(pixel % s->window.out_w),
-                               group, rows + p * st->depth);
-                }
-            st->gemm->run(x, st->depth, pixels, st->packed + group * st->packed_floats, st->depth, s->group_outputs,
-                          sums + (size_t)group * s->group_outputs, s->outputs);
-        }
-        finish(st, sums, pixels, out);
-        bnn_follow(job, &(bnn_part){at, pixels, 0, s->outputs});
+    const bnn_window *w = &st->sum.window;
+    size_t units = (st->flat ? (size_t)w->out_h * w->out_w : w->out_h) * job->batch, begin = 0, end = units;
+    share n = {0, st->sum.outputs};
+    if (units < 4 * (size_t)job->threads && st->sum.groups == 1 && n.n1 >= 2 * BNN_BLOCK)
+        bnn_share(job, st->sum.outputs, BNN_BLOCK, &n.n0, &n.n1);
+    else
+        bnn_share(job, units, 1, &begin, &end);
+    if (begin == end || n.n0 == n.n1) return;
+    if (st->flat) {
+        run_flat(st, job, &n, begin, end);
+        return;
+    }
+    size_t in_bytes = (size_t)bnn_spec_bytes(step->in[0]);
+    for (size_t image = begin / w->out_h; image * w->out_h < end; image++) {
+        size_t first = image * w->out_h, y0 = begin > first ? begin - first : 0,
+               y1 = end - first < w->out_h ? end - first : w->out_h;
+        run_rows(st, job, &n, (const unsigned char *)job->in[0] + image * in_bytes, image, (uint32_t)y0, (uint32_t)y1);
     }
 }

@@ -1,0 +1,31 @@
+/* Vectors of floats for the kernels that are written once for all instruction sets (fdepth_body.h, window_body.h):
+ * AVX2 with FMA. */
+#ifndef BNN_LANES_AVX2_H
+#define BNN_LANES_AVX2_H
+
+#include "unroll.h"
+
+#include <immintrin.h>
+
+typedef __m256 lanes;
+
+enum { LANES = 8, WIDE = 2 }; /* WIDE: vectors for each of 4 pixels that the registers hold */
+
+static inline __m256i lanes_first(size_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+static inline lanes lanes_load(const float *x) { return _mm256_loadu_ps(x); }
+static inline lanes lanes_load_first(const float *x, size_t n) { return _mm256_maskload_ps(x, lanes_first(n)); }
+static inline void lanes_store(float *x, lanes v) { _mm256_storeu_ps(x, v); }
+static inline void lanes_store_first(float *x, size_t n, lanes v) { _mm256_maskstore_ps(x, lanes_first(n), v); }
+static inline lanes lanes_all(float x) { return _mm256_set1_ps(x); }
+static inline lanes lanes_add(lanes a, lanes b) { return _mm256_add_ps(a, b); }
+static inline lanes lanes_mul(lanes a, lanes b) { return _mm256_mul_ps(a, b); }
+static inline lanes lanes_div(lanes a, lanes b) { return _mm256_div_ps(a, b); }
+static inline lanes lanes_fma(lanes a, lanes b, lanes sum) { return _mm256_fmadd_ps(a, b, sum); }
+/* x > most || x is NaN ? x : most; maxps gives its second operand where they are equal or one is a NaN */
+static inline lanes lanes_max(lanes most, lanes x) {
+    return _mm256_blendv_ps(_mm256_max_ps(x, most), x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+}
+
+#endif

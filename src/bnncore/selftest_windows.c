@@ -1,0 +1,52 @@
+/* Self-test of the families that work on windows of float32 pixels. */
+#include "selftest_rig.h"
+
+/* Small whole numbers, so that sums are exact whether products are fused or not. */
+static void draw_whole(test *t, float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) x[i] = (float)(int32_t)below(t, 65) - 32.0f;
+}
+
+static void case_fdepth(test *t, uint32_t round) {
+    static const uint32_t fixed[][3] = {{1, 1, 1}, {9, 64, 5}, {9, 16, 4}, {4, 33, 9}, {25, 7, 3}, {2, 127, 8}};
+    uint32_t taps = between(t, 1, 12), channels = between(t, 1, 150), pixels = between(t, 1, 11);
+    if (round < 6) taps = fixed[round][0], channels = fixed[round][1], pixels = fixed[round][2];
+    size_t step = channels * between(t, 1, 2) + below(t, 3), span = pixels * step + channels;
+    float *x = (float *)(void *)t->region[2], *tables = (float *)(void *)t->region[3];
+    const float *at[25];
+    draw_whole(t, x, span + 64);
+    draw_whole(t, tables, (size_t)(taps + 2) * channels);
+    for (uint32_t i = 0; i < taps; i++) at[i] = x + below(t, 64);
+    bnn_fdepth_run r = {at, taps, channels, pixels, step, tables, NULL, NULL, NULL};
+    if (round & 1) r.scale = tables + (size_t)taps * channels, r.bias = r.scale + channels;
+    unsigned char *out[2];
+    blank(t, &out[0], &out[1]);
+    r.y = (float *)(void *)out[0], bnn_fdepth_ref.run(&r);
+    r.y = (float *)(void *)out[1], bnn_fdepth_find(t->isa)->run(&r);
+    judge(t, t->region[0], t->region[1], (size_t)pixels * channels * 4, "fdepth",
+          (const uint32_t[]){pixels, channels, taps}, 3);
+}
+
+static void case_window(test *t, uint32_t round) {
+    static const uint32_t fixed[][4] = {{1, 1, 1, 1}, {3, 3, 64, 5}, {2, 2, 63, 3}, {7, 7, 33, 1}, {1, 5, 17, 2}};
+    uint32_t rows = between(t, 1, 4), cols = between(t, 1, 4), n = between(t, 1, 150), pixels = between(t, 1, 6);
+    if (round < 5) rows = fixed[round][0], cols = fixed[round][1], n = fixed[round][2], pixels = fixed[round][3];
+    bnn_window_run r = {.rows = rows, .cols = cols, .pixels = pixels, .n = n, .divisor = (float)between(t, 1, 50)};
+    r.col = n + below(t, 3), r.step = r.col * between(t, 1, 2), r.row = r.col * cols + r.step * pixels;
+    float *x = (float *)(void *)t->region[2];
+    for (size_t i = 0; i < r.row * rows; i++) x[i] = any_float(t);
+    r.x = x;
+    for (int sum = 0; sum < 2; sum++) {
+        unsigned char *out[2];
+        const bnn_window_kernel *kernel[2] = {&bnn_window_ref, bnn_window_find(t->isa)};
+        blank(t, &out[0], &out[1]);
+        for (int i = 0; i < 2; i++) {
+            r.y = (float *)(void *)out[i];
+            (sum ? kernel[i]->mean : kernel[i]->max)(&r);
+            same_nans(out[i], (size_t)pixels * n);
+        }
+        judge(t, t->region[0], t->region[1], (size_t)pixels * n * 4, sum ? "window mean" : "window max",
+              (const uint32_t[]){pixels, rows, cols, n}, 4);
+    }
+}
+
+const test_family bnn_selftest_windows[2] = {{"fdepth", 6, case_fdepth}, {"window", 5, case_window}};
