@@ -32,33 +32,27 @@ static void affine(const bnn_rows *r, const float *x, const float *scale, const 
     }
 }
 
+/* z > 0 ? z : z * slope, without a branch for the compiler to make of it. */
+static inline float bent(float z, float slope) {
+    float above = z > 0.0f ? z : 0.0f, below = z > 0.0f ? 0.0f : z;
+    return above + below * slope;
+}
+
 static void prelu(const bnn_rows *r, const float *x, const float *slope, const float *shift_in, const float *shift_out,
                   float *y) {
     for (size_t row = 0; row < r->rows; row++, x += r->stride, y += r->stride) {
         if (!shift_in && !shift_out) {
             BNN_LANES
-            for (size_t i = 0; i < r->n; i++) {
-                float below = x[i] * slope[i];
-                y[i] = x[i] > 0.0f ? x[i] : below;
-            }
+            for (size_t i = 0; i < r->n; i++) y[i] = bent(x[i], slope[i]);
         } else if (shift_in && shift_out) {
             BNN_LANES
-            for (size_t i = 0; i < r->n; i++) {
-                float z = x[i] - shift_in[i], below = z * slope[i], kept = z > 0.0f ? z : below;
-                y[i] = kept + shift_out[i];
-            }
+            for (size_t i = 0; i < r->n; i++) y[i] = bent(x[i] - shift_in[i], slope[i]) + shift_out[i];
         } else if (shift_in) {
             BNN_LANES
-            for (size_t i = 0; i < r->n; i++) {
-                float z = x[i] - shift_in[i], below = z * slope[i];
-                y[i] = z > 0.0f ? z : below;
-            }
+            for (size_t i = 0; i < r->n; i++) y[i] = bent(x[i] - shift_in[i], slope[i]);
         } else {
             BNN_LANES
-            for (size_t i = 0; i < r->n; i++) {
-                float below = x[i] * slope[i], kept = x[i] > 0.0f ? x[i] : below;
-                y[i] = kept + shift_out[i];
-            }
+            for (size_t i = 0; i < r->n; i++) y[i] = bent(x[i], slope[i]) + shift_out[i];
         }
     }
 }

@@ -15,6 +15,9 @@ typedef struct strip {
     size_t pixel; /* the first, counted through the batch */
 } strip;
 
+/* PIECE_PIXELS is even, and a multiple of every kernel's pixels_per_cell. */
+enum { PIECE_BYTES = 24 << 10, PIECE_PIXELS = 64 };
+
 static size_t out_elements(const bnn_direct *st) { return st->sum.to_bits ? st->tables.padded / 64 : st->sum.outputs; }
 
 /* Outputs n0 .. n1-1 of one pixel whose counts, at n0, become sums in place; n0 starts a block. */
@@ -35,6 +38,30 @@ static void settle_strip(const bnn_direct *st, const strip *s, int32_t *counts) 
     for (uint32_t y = 0; y < s->rows; y++)
         for (uint32_t x = 0; x < s->cols; x++, out += stride, counts += st->tables.padded)
             settle(st, (uint32_t)s->row_class[y] + s->col_class[x], s->n_begin, s->n_end, counts + s->n_begin, out);
+}
+
+/* Runs the kernel over the strip in pieces whose floats stay in the first-level cache until the followers have had
+ * them: rows, or pixels of a flat image. */
+static void run_pieces(const bnn_direct *st, const strip *s, bnn_bgemm_run r, const bnn_job *job) {
+    const bnn_bgemm_run whole = r;
+    size_t element = st->sum.to_bits ? BNN_WORD_BYTES : sizeof(float), pixel_bytes = out_elements(st) * element;
+    size_t pixels = PIECE_BYTES / pixel_bytes, rows = pixels / s->cols;
+    if (st->sum.to_bits || job->follower_count == 0) pixels = rows = (size_t)s->rows * s->cols;
+    if (pixels < PIECE_PIXELS) pixels = PIECE_PIXELS;
+    if (!st->flat) pixels = s->cols;
+    if (rows < 1 + PIECE_PIXELS / s->cols) rows = 1 + PIECE_PIXELS / s->cols;
+    for (size_t y = 0; y < s->rows; y += rows)
+        for (size_t x = 0; x < s->cols; x += pixels) {
+            r.rows = (uint32_t)(s->rows - y < rows ? s->rows - y : rows);
+            r.cols = (uint32_t)(s->cols - x < pixels ? s->cols - x : pixels);
+            r.cells =
+                (const unsigned char *)whole.cells + y * r.row_bytes + x / st->gemm->pixels_per_cell * r.tile_bytes;
+            r.out.row_class = whole.out.row_class + y;
+            r.out.data = (unsigned char *)s->out + (y * s->cols + x) * pixel_bytes;
+            st->gemm->run(&r);
+            bnn_part part = {s->pixel + y * s->cols + x, (size_t)r.rows * r.cols, s->n_begin, s->n_end - s->n_begin};
+            bnn_follow(job, &part);
+        }
 }
 
 static void run_strip(const bnn_direct *st, const strip *s, const bnn_job *job) {
@@ -84,9 +111,13 @@ static void run_strip(const bnn_direct *st, const strip *s, const bnn_job *job) 
             r.cells = cells;
         }
         r.out.shift = plane;
-        k->run(&r);
+        if (st->planes > 1) k->run(&r);
     }
-    if (st->planes > 1) settle_strip(st, s, counts);
+    if (st->planes == 1) {
+        run_pieces(st, s, r, job);
+        return;
+    }
+    settle_strip(st, s, counts);
     bnn_follow(job, &(bnn_part){s->pixel, pixels, s->n_begin, s->n_end - s->n_begin});
 }
 
