@@ -6,13 +6,20 @@ import re
 from pathlib import Path
 
 import cases_container
+import cases_elementwise
 import cases_graph
 import cases_operators
 import cases_tables
 import pytest
 from rules import Case
 
-CASES = cases_container.CASES + cases_graph.CASES + cases_tables.CASES + cases_operators.CASES
+CASES = [
+    *cases_container.CASES,
+    *cases_graph.CASES,
+    *cases_tables.CASES,
+    *cases_operators.CASES,
+    *cases_elementwise.CASES,
+]
 FORMAT = (Path(__file__).resolve().parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
 
 
