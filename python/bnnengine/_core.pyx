@@ -20,7 +20,7 @@ cdef extern from "bnncore.h" nogil:
         bnn_status status
         char message[384]
     ctypedef enum bnn_dtype:
-        BNN_BITS, BNN_UINT8, BNN_INT32, BNN_INT64, BNN_FLOAT32
+        BNN_BITS, BNN_UINT8, BNN_INT32, BNN_INT64, BNN_FLOAT32, BNN_INT8
     ctypedef struct bnn_spec:
         const char *name
         bnn_dtype dtype
@@ -146,7 +146,7 @@ cdef object _tensor(const bnn_node_info *info, int slot):
     shape = _shape(spec)
     if spec.dtype == BNN_BITS:
         return np.frombuffer(data, "<u8").reshape(shape[:-1] + ((shape[-1] + 63) // 64,)), shape
-    return np.frombuffer(data, "<i4" if spec.dtype == BNN_INT32 else "<f4").reshape(shape)
+    return np.frombuffer(data, {BNN_INT32: "<i4", BNN_INT8: "i1"}.get(spec.dtype, "<f4")).reshape(shape)
 
 
 cdef dict _node(const bnn_model *model, uint32_t i):

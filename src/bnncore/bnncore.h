@@ -33,7 +33,15 @@ typedef struct bnn_error {
     char message[384];
 } bnn_error;
 
-typedef enum bnn_dtype { BNN_BITS = 1, BNN_UINT8 = 2, BNN_INT32 = 3, BNN_INT64 = 4, BNN_FLOAT32 = 5 } bnn_dtype;
+/* int32 and int8 are for tensors only. */
+typedef enum bnn_dtype {
+    BNN_BITS = 1,
+    BNN_UINT8 = 2,
+    BNN_INT32 = 3,
+    BNN_INT64 = 4,
+    BNN_FLOAT32 = 5,
+    BNN_INT8 = 6
+} bnn_dtype;
 
 enum { BNN_MAX_RANK = 6 };
 

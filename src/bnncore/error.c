@@ -25,6 +25,8 @@ const char *bnn_dtype_name(bnn_dtype dtype) {
         return "int64";
     case BNN_FLOAT32:
         return "float32";
+    case BNN_INT8:
+        return "int8";
     }
     return "unknown";
 }

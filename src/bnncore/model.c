@@ -17,6 +17,7 @@ uint64_t bnn_spec_bytes(const bnn_spec *spec) {
     uint64_t elements = bnn_spec_elements(spec);
     switch (spec->dtype) {
     case BNN_UINT8:
+    case BNN_INT8:
         return elements;
     case BNN_INT64:
         return bnn_size_mul(elements, 8);

@@ -51,8 +51,8 @@ bnn_status bnn_read_tensors(bnn_reader *r) {
     for (uint32_t i = 0; i < m->tensor_count; i++) {
         const unsigned char *p = r->section[BNN_SECTION_TENSORS] + (size_t)i * TENSOR;
         bnn_tensor *t = &m->tensors[i];
-        if (p[0] != BNN_BITS && p[0] != BNN_INT32 && p[0] != BNN_FLOAT32)
-            return BAD("tensor %u: dtype: got %u, wanted 1, 3 or 5", (unsigned)i, (unsigned)p[0]);
+        if (p[0] != BNN_BITS && p[0] != BNN_INT32 && p[0] != BNN_FLOAT32 && p[0] != BNN_INT8)
+            return BAD("tensor %u: dtype: got %u, wanted 1, 3, 5 or 6", (unsigned)i, (unsigned)p[0]);
         t->spec.dtype = (bnn_dtype)p[0];
         TRY(bnn_read_dims(r, p + 1, p + 4, &t->spec, "tensor", i));
         if (t->spec.rank == 0) return BAD("tensor %u: rank: got 0, at least 1", (unsigned)i);

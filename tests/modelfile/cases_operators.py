@@ -53,7 +53,7 @@ def infinite(i: int) -> Breaks:
 
 NODE = [
     Chain("as the operator has it; unused ones MUST be zero", node(0, attribute0=1), "attribute 0: got 1, wanted 0"),
-    Chain("as the operator has it; unused ones MUST be zero", node(1, attribute12=1), "attribute 12: got 1, wanted 0"),
+    Chain("as the operator has it; unused ones MUST be zero", node(1, attribute13=1), "attribute 13: got 1, wanted 0"),
     Chain(SLOTS, node(0, tensor1=NONE, tensor2=1), "tensor slot 2: holds a tensor, but is not used"),
     Chain(SLOTS, node(0, tensor0=NONE, tensor1=0, tensor2=1), "tensor slot 2: holds a tensor, but is not used"),
 ]
@@ -97,10 +97,12 @@ SUMS = [
     Chain("(H, W, C) | bits or float32 (OH, OW, O)", value(1, rank=2, dim2=0), "output: the file says bits .3, 4."),
     Chain("0 weight bits [O, K]", tensor(5, dim1=21), r"weight: got bits \(4, 21\), wanted bits \(4, 20\)"),
     Real(
-        "0 weight float32 [O, K], finite", tensor(6, dim0=4, dim1=2), r"weight: got float32 \(4, 2\), wanted float32 "
+        "0 weight float32 or int8 [O, K], finite",
+        tensor(6, dim0=4, dim1=2),
+        r"weight: got float32 \(4, 2\), wanted float32 ",
     ),
-    Real("0 weight float32 [O, KH, KW, C/groups], finite", infinite(0), "weight: element 0 is infinite"),
-    Real("0 weight float32 [O, K], finite", infinite(6), "weight: element 0 is infinite"),
+    Real("0 weight float32 or int8 [O, KH, KW, C/groups], finite", infinite(0), "weight: element 0 is infinite"),
+    Real("0 weight float32 or int8 [O, K], finite", infinite(6), "weight: element 0 is infinite"),
     Chain("0 weight bits [O, K]", node(3, tensor0=NONE, tensor1=5), "weight: tensor is missing"),
     Chain(THRESHOLD, tensor(3, rank=2, dim0=1, dim1=5), r"threshold: got int32 \(1, 5\), wanted int32 \(5,\)"),
     Settled(THRESHOLD_DTYPE, tensor(1, dtype=FLOAT32), r"threshold: got float32 \(2,\), wanted int32 \(2,\)"),

@@ -34,8 +34,8 @@ TENSORS = [
     Case(
         "48 bytes each", section("tensors", lambda s: s + bytes(8)), "tensors section: 392 bytes are not whole records"
     ),
-    Case(TENSOR_DTYPE, tensor(0, dtype=2), "tensor 0: dtype: got 2, wanted 1, 3 or 5"),
-    Case(TENSOR_DTYPE, tensor(0, dtype=4), "tensor 0: dtype: got 4, wanted 1, 3 or 5"),
+    Case(TENSOR_DTYPE, tensor(0, dtype=2), "tensor 0: dtype: got 2, wanted 1, 3, 5 or 6"),
+    Case(TENSOR_DTYPE, tensor(0, dtype=4), "tensor 0: dtype: got 4, wanted 1, 3, 5 or 6"),
     Case("1 | u8 | rank | 1 to 6", tensor(0, rank=0, dim0=0), "tensor 0: rank: got 0, at least 1"),
     Case("1 | u8 | rank | 1 to 6", tensor(0, rank=7), "tensor 0: rank: got 7, at most 6"),
     Case("2 | u16 | reserved | MUST be zero", tensor(0, reserved=1), "tensor 0: reserved field is not zero"),

@@ -9,6 +9,7 @@ import cases_container
 import cases_elementwise
 import cases_graph
 import cases_operators
+import cases_pools
 import cases_tables
 import pytest
 from rules import Case
@@ -19,6 +20,7 @@ CASES = [
     *cases_tables.CASES,
     *cases_operators.CASES,
     *cases_elementwise.CASES,
+    *cases_pools.CASES,
 ]
 FORMAT = (Path(__file__).resolve().parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
 

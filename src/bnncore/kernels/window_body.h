@@ -14,12 +14,12 @@ typedef enum merge_kind { MAXIMUM, SUM } merge_kind;
 UNROLLED void tile(const merge_kind kind, const size_t vectors, const bnn_window_run *r, const float *x, float *y,
                    const int whole, size_t some) {
     lanes found[VECTORS];
-    UNROLL for (size_t v = 0; v < vectors; v++) found[v] =
-        kind == SUM ? lanes_all(0.0f) : whole ? lanes_load(x + v * LANES) : lanes_load_first(x, some);
+    UNROLL for (size_t v = 0; v < vectors; v++) found[v] = kind == SUM ? lanes_all(0.0f)
+                                                           : whole     ? lanes_load(x + v * LANES)
+                                                                       : lanes_load_first(x, some);
     for (size_t i = 0; i < r->rows; i++) {
         const float *at = x + i * r->row;
-        for (size_t j = 0; j < r->cols; j++, at += r->col)
-            UNROLL for (size_t v = 0; v < vectors; v++) {
+        for (size_t j = 0; j < r->cols; j++, at += r->col) UNROLL for (size_t v = 0; v < vectors; v++) {
                 const lanes in = whole ? lanes_load(at + v * LANES) : lanes_load_first(at, some);
                 found[v] = kind == SUM ? lanes_add(found[v], in) : lanes_max(found[v], in);
             }

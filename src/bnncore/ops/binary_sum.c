@@ -68,21 +68,23 @@ static void fill_segments(bnn_direct *st) {
 }
 
 /* bgemm's levels: bits compare acc = base - 2 * pop with a threshold, so pop <= (base - threshold) / 2; floats need
- * base. */
+ * base. Where bits count as 0 and 1, acc = base - pop, and the kernel's floats are twice that, for half the scale. */
 static void fill_levels(bnn_direct *st) {
     const bnn_tables *t = &st->tables;
     size_t rows = (size_t)t->rows.count * t->cols.count;
     for (size_t i = 0; i < rows * t->padded; i++) {
         size_t n = i % t->padded;
-        int64_t level = t->base[i];
+        int64_t level = (int64_t)t->base[i] * (st->sum.zero_one ? 2 : 1);
         if (st->sum.to_bits) {
-            int64_t twice = (int64_t)t->base[i] - t->threshold[n];
-            level = (twice - (twice & 1)) / 2;
+            int64_t most = (int64_t)t->base[i] - t->threshold[n]; /* factor * pop */
+            level = st->sum.zero_one ? most : (most - (most & 1)) / 2;
             if (level > BNN_BGEMM_MAX_K) level = BNN_BGEMM_MAX_K;
             if (level < -1 || n >= st->sum.outputs) level = -1;
         }
         st->level[i] = (int16_t)level;
     }
+    if (!st->sum.zero_one) st->scale = t->scale;
+    for (size_t n = 0; st->sum.zero_one && !st->sum.to_bits && n < t->padded; n++) st->scale[n] = t->scale[n] * 0.5f;
 }
 
 static void lay(bnn_direct *st, bnn_carver *carver) {
@@ -92,6 +94,7 @@ static void lay(bnn_direct *st, bnn_carver *carver) {
     uint32_t cols = st->sum.window.out_w > FLAT_PIXELS ? st->sum.window.out_w : FLAT_PIXELS;
     st->packed = bnn_carve(carver, st->gemm->weights_bytes(&st->shape));
     st->level = bnn_carve(carver, bnn_size_mul(classes, (uint64_t)st->tables.padded * sizeof *st->level));
+    st->scale = bnn_carve(carver, st->sum.zero_one && !st->sum.to_bits ? st->tables.padded * sizeof(float) : 0);
     st->no_class = bnn_carve(carver, (uint64_t)cols * sizeof *st->no_class);
     st->segment = bnn_carve(carver, (uint64_t)st->segments * sizeof *st->segment);
 }

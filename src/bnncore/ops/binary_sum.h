@@ -11,8 +11,9 @@ typedef struct bnn_classes {
     uint16_t *of; /* [outputs along the axis] */
 } bnn_classes;
 
-/* acc[n] = base[class][n] - factor * count[n], where count sums XOR popcounts: over one plane for bits (factor 2), over
- * eight planes, each shifted by its bit, for uint8 (factor 1; FINN, arXiv:1612.07119, treats 8-bit inputs so). */
+/* acc[n] = base[class][n] - factor * count[n], where count sums XOR popcounts: over one plane for bits (factor 2, or 1
+ * where they count as 0 and 1), over eight planes, each shifted by its bit, for uint8 (factor 1; FINN,
+ * arXiv:1612.07119, treats 8-bit inputs so). */
 typedef struct bnn_tables {
     uint32_t padded; /* outputs, rounded up to whole blocks */
     bnn_classes rows, cols;

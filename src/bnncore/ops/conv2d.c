@@ -8,7 +8,7 @@ static bnn_status check_real(const bnn_check *check) { return bnn_sum_check(chec
 static bnn_status prepare(bnn_prepare *p) {
     bnn_sum sum = bnn_sum_of(p->step->node, p->step->in[0]);
     p->step->macs = bnn_sum_macs(&sum);
-    if (!bnn_sum_exact(&sum)) return bnn_float_sum_prepare(p);
+    if (!bnn_sum_exact(&sum)) return bnn_depthwise_fits(&sum) ? bnn_depthwise_prepare(p) : bnn_float_sum_prepare(p);
     if (bnn_uint8_sum_fits(&sum)) return bnn_uint8_sum_prepare(p);
     if (sum.in == BNN_BITS) p->step->binary_macs = p->step->macs;
     return bnn_binary_sum_prepare(p);
@@ -16,7 +16,7 @@ static bnn_status prepare(bnn_prepare *p) {
 
 enum { SLOTS = 0x1f };
 
-const bnn_op bnn_op_binary_conv2d = {"binary_conv2d", 1, 1, SLOTS, 12, check_binary, prepare};
-const bnn_op bnn_op_binary_dense = {"binary_dense", 1, 1, SLOTS, 0, check_binary, prepare};
+const bnn_op bnn_op_binary_conv2d = {"binary_conv2d", 1, 1, SLOTS, 13, check_binary, prepare};
+const bnn_op bnn_op_binary_dense = {"binary_dense", 1, 1, SLOTS, 1, check_binary, prepare};
 const bnn_op bnn_op_conv2d = {"conv2d", 1, 1, SLOTS, 12, check_real, prepare};
 const bnn_op bnn_op_dense = {"dense", 1, 1, SLOTS, 0, check_real, prepare};

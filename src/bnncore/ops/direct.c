@@ -89,7 +89,7 @@ static void run_strip(const bnn_direct *st, const strip *s, const bnn_job *job) 
                                .row_class = s->row_class,
                                .col_class = s->col_class,
                                .flip = st->tables.flip,
-                               .scale = st->tables.scale,
+                               .scale = st->scale,
                                .bias = st->tables.bias,
                                .data = s->out,
                                .row_stride = out_elements(st) * s->cols,

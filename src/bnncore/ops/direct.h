@@ -20,6 +20,7 @@ typedef struct bnn_direct {
     bnn_bgemm_shape shape;
     void *packed;
     int16_t *level;     /* [classes][padded], for bits */
+    float *scale;       /* [padded], of the kernel's floats */
     uint16_t *no_class; /* zeros, for flat images */
     size_t *segment;
     uint32_t segments, segment_taps;

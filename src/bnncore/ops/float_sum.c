@@ -34,17 +34,12 @@ static void expand_bits(const uint64_t *words, size_t first, size_t n, float *x)
     for (size_t i = 0; i < n; i++) x[i] = bnn_bit_get(words, first + i) ? 1.0f : -1.0f;
 }
 
+/* rows: room for one group's weights as floats, where the file has them otherwise */
 static void pack_group(state *st, uint32_t group, float *rows) {
     const bnn_sum *s = &st->sum;
-    uint32_t taps = s->window.kernel_h * s->window.kernel_w;
+    size_t taps = (size_t)s->group_outputs * s->window.kernel_h * s->window.kernel_w;
     const float *from = (const float *)s->weight->data + (size_t)group * s->group_outputs * st->depth;
-    if (s->weight->spec.dtype == BNN_BITS) {
-        size_t words = bnn_words(s->group_channels), first = (size_t)group * s->group_outputs * taps;
-        for (size_t i = 0; i < (size_t)s->group_outputs * taps; i++)
-            expand_bits((const uint64_t *)s->weight->data + (first + i) * words, 0, s->group_channels,
-                        rows + i * s->group_channels);
-        from = rows;
-    }
+    if (rows) bnn_sum_weights(s, group * taps, taps, rows), from = rows;
     st->gemm->weights_pack(from, st->depth, s->group_outputs, st->packed + group * st->packed_floats);
 }
 
@@ -107,7 +102,7 @@ bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     state *kept = bnn_carve(&carver, sizeof st);
     lay(&st, &carver);
 
-    int expand = s->weight->spec.dtype == BNN_BITS;
+    int expand = s->weight->spec.dtype != BNN_FLOAT32;
     float *rows = expand ? bnn_memory_new((uint64_t)st.depth * s->group_outputs * sizeof *rows) : NULL;
     if (expand && !rows)
         return bnn_fail(p->error, BNN_E_MEMORY, "layer \"%.48s\": no memory to prepare it", step->node->name);
@@ -149,19 +144,19 @@ static void fill(float *to, size_t n, float value) {
 
 /* Rows first .. first+count-1 of the padded image. */
 static void copy_rows(const state *st, const void *image, int64_t first, uint64_t count, float *to) {
-    static const float pads[] = {[BNN_PAD_ZERO] = 0.0f, [BNN_PAD_PLUS] = 1.0f, [BNN_PAD_MINUS] = -1.0f};
     const bnn_sum *s = &st->sum;
     const bnn_window *w = &s->window;
+    const float pad = bnn_sum_pad(s);
     size_t channels = s->in_channels, left = w->pad_left < st->pitch ? w->pad_left : st->pitch;
     size_t inside = st->pitch - left < w->in_w ? st->pitch - left : w->in_w;
     for (int64_t y = first; y < first + (int64_t)count; y++, to += st->pitch * channels) {
         if (y < 0 || y >= w->in_h) {
-            fill(to, st->pitch * channels, pads[s->pad_value]);
+            fill(to, st->pitch * channels, pad);
             continue;
         }
-        fill(to, left * channels, pads[s->pad_value]);
+        fill(to, left * channels, pad);
         convert(s, image, (size_t)y * w->in_w, inside, to + left * channels);
-        fill(to + (left + inside) * channels, (st->pitch - left - inside) * channels, pads[s->pad_value]);
+        fill(to + (left + inside) * channels, (st->pitch - left - inside) * channels, pad);
     }
 }
 

@@ -1,8 +1,7 @@
-/* Maximum over windows, of bits by OR and of floats. Padding never wins, so a window is just its part of the image. */
-#include "window.h"
+/* Maximum over windows: of floats in float_pool.c, of bits by OR. Padding never wins, so a window is just its part of
+ * the image. */
+#include "float_pool.h"
 #include "../memory.h"
-
-#include <math.h>
 
 typedef struct state {
     bnn_window window;
@@ -13,9 +12,7 @@ typedef struct state {
 static bnn_status check(const bnn_check *c) {
     BNN_TRY(bnn_check_input(c, 1u << BNN_BITS | 1u << BNN_FLOAT32, 3));
     bnn_window w;
-    BNN_TRY(bnn_window_check(c, &w));
-    if (w.dilation_h != 1 || w.dilation_w != 1)
-        return bnn_bad_node(c, "dilation: got %u, %u, wanted 1", (unsigned)w.dilation_h, (unsigned)w.dilation_w);
+    BNN_TRY(bnn_window_check_plain(c, &w));
     const bnn_spec *in = c->in[0];
     if (c->node->tensors[0] && in->dtype != BNN_BITS) return bnn_bad_node(c, "flip: only for bits");
     BNN_TRY(bnn_check_tensor(c, 0, "flip", 0, BNN_BITS, 1, &in->dims[2]));
@@ -44,50 +41,35 @@ static void pool_bits(const state *st, const uint64_t *image, part at, const uin
     st->pool->or_rows(src, count, words, flip, out);
 }
 
-static void pool_floats(const state *st, const float *image, part at, float *out) {
-    for (uint32_t c = 0; c < st->channels; c++) out[c] = -INFINITY;
-    for (uint32_t y = at.y0; y < at.y1; y++)
-        for (uint32_t x = at.x0; x < at.x1; x++) {
-            const float *in = image + ((size_t)y * st->window.in_w + x) * st->channels;
-            for (uint32_t c = 0; c < st->channels; c++)
-                out[c] = in[c] > out[c] || in[c] != in[c] ? in[c] : out[c]; /* keeps a NaN */
-        }
-}
-
 static void run(const bnn_step *step, const bnn_job *job) {
     const state *st = step->state;
     const bnn_window *w = &st->window;
     const bnn_tensor *flip = step->node->tensors[0];
-    size_t in_bytes = (size_t)bnn_spec_bytes(step->in[0]), begin, end;
-    size_t pixel_bytes =
-        step->in[0]->dtype == BNN_BITS ? bnn_words(st->channels) * BNN_WORD_BYTES : st->channels * sizeof(float);
+    size_t words = bnn_words(st->channels), image_words = words * w->in_h * w->in_w, begin, end;
     bnn_share(job, (size_t)w->out_h * job->batch, 1, &begin, &end);
     for (size_t row = begin; row < end; row++) {
-        const unsigned char *image = (const unsigned char *)job->in[0] + row / w->out_h * in_bytes;
-        unsigned char *out = (unsigned char *)job->out[0] + row * w->out_w * pixel_bytes;
-        for (uint32_t ox = 0; ox < w->out_w; ox++, out += pixel_bytes) {
-            part at = part_of(w, (uint32_t)(row % w->out_h), ox);
-            if (step->in[0]->dtype == BNN_BITS)
-                pool_bits(st, (const uint64_t *)(const void *)image, at, (const uint64_t **)(void *)job->scratch,
-                          flip ? flip->data : NULL, (uint64_t *)(void *)out);
-            else
-                pool_floats(st, (const float *)(const void *)image, at, (float *)(void *)out);
-        }
+        const uint64_t *image = (const uint64_t *)job->in[0] + row / w->out_h * image_words;
+        uint64_t *out = (uint64_t *)job->out[0] + row * w->out_w * words;
+        for (uint32_t ox = 0; ox < w->out_w; ox++, out += words)
+            pool_bits(st, image, part_of(w, (uint32_t)(row % w->out_h), ox), (const uint64_t **)(void *)job->scratch,
+                      flip ? flip->data : NULL, out);
+        bnn_follow(job, &(bnn_part){row * w->out_w, w->out_w, 0, st->channels});
     }
 }
 
 static bnn_status prepare(bnn_prepare *p) {
+    if (p->step->in[0]->dtype != BNN_BITS) return bnn_float_pool_prepare(p, BNN_POOL_MAX);
     BNN_TRY(bnn_prepare_state(p, sizeof(state)));
     state *st = p->step->state;
     st->window = bnn_window_of(p->step->node, p->step->in[0]);
     st->channels = p->step->in[0]->dims[2];
     st->pool = bnn_pool_find(p->isa);
     p->step->run = run;
-    uint32_t h = st->window.kernel_h < st->window.in_h ? st->window.kernel_h : st->window.in_h;
-    uint32_t w = st->window.kernel_w < st->window.in_w ? st->window.kernel_w : st->window.in_w;
-    p->step->comparisons = bnn_size_mul((uint64_t)h * w, bnn_spec_elements(p->step->out[0]));
-    if (p->step->in[0]->dtype != BNN_BITS) return BNN_OK;
-    p->step->scratch_bytes = (uint64_t)h * w * sizeof(const uint64_t *);
+    p->step->bands = 1;
+    uint64_t h = st->window.kernel_h < st->window.in_h ? st->window.kernel_h : st->window.in_h;
+    uint64_t w = st->window.kernel_w < st->window.in_w ? st->window.kernel_w : st->window.in_w;
+    p->step->comparisons = bnn_window_comparisons(&st->window, bnn_spec_elements(p->step->out[0]));
+    p->step->scratch_bytes = h * w * sizeof(const uint64_t *);
     p->step->family = "pool";
     p->step->isa = st->pool->isa;
     return BNN_OK;

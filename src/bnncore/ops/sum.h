@@ -16,7 +16,8 @@ typedef struct bnn_sum {
     uint32_t group_channels, group_outputs; /* of one group */
     bnn_pad_value pad_value;
     bnn_dtype in;
-    int to_bits; /* the output is bits */
+    int to_bits;  /* the output is bits */
+    int zero_one; /* the input's bits count as 0 and 1 */
     const bnn_tensor *weight, *threshold, *flip, *scale, *bias;
 } bnn_sum;
 
@@ -27,11 +28,19 @@ bnn_status bnn_sum_check(const bnn_check *check, bnn_dtype weights);
 /* Whether sums of K = taps * group_channels products of this input are exact integers in int32. */
 int bnn_sum_exact(const bnn_sum *sum);
 uint64_t bnn_sum_macs(const bnn_sum *sum);
+/* The weights of `taps` taps as floats, from tap number `tap` on, counted through all outputs. */
+void bnn_sum_weights(const bnn_sum *sum, size_t tap, size_t taps, float *to);
+static inline float bnn_sum_pad(const bnn_sum *sum) {
+    return sum->pad_value == BNN_PAD_PLUS ? 1.0f : sum->pad_value == BNN_PAD_MINUS ? -1.0f : 0.0f;
+}
 
 bnn_status bnn_binary_sum_prepare(bnn_prepare *prepare);
 /* Whether uint8_sum.c takes it: a convolution of uint8 with short sums. */
 int bnn_uint8_sum_fits(const bnn_sum *sum);
 bnn_status bnn_uint8_sum_prepare(bnn_prepare *prepare);
 bnn_status bnn_float_sum_prepare(bnn_prepare *prepare);
+/* Whether depthwise.c takes it: float32 input, and each channel by itself. */
+int bnn_depthwise_fits(const bnn_sum *sum);
+bnn_status bnn_depthwise_prepare(bnn_prepare *prepare);
 
 #endif

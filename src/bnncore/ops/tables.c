@@ -11,7 +11,7 @@ void *bnn_carve(bnn_carver *carver, uint64_t bytes) {
 }
 
 /* Whether padded taps, gathered as -1, need to be taken back for each border class. */
-static int has_classes(const bnn_sum *s) { return s->in == BNN_BITS && s->pad_value == BNN_PAD_ZERO; }
+static int has_classes(const bnn_sum *s) { return s->in == BNN_BITS && s->pad_value == BNN_PAD_ZERO && !s->zero_one; }
 
 static uint32_t classify(const bnn_window *w, int axis, int classes, uint16_t *of, uint32_t (*taps)[2]) {
     uint32_t count = 0, last_begin = 0, last_end = 0, outputs = axis ? w->out_w : w->out_h;
@@ -87,11 +87,12 @@ static void fill_base(bnn_tables *t, const bnn_sum *s, int32_t *prefix, uint32_t
                               *bottom = prefix + (size_t)row_taps[r][1] * pitch;
                 uint32_t left = col_taps[c][0], right = col_taps[c][1];
                 int32_t inside = bottom[right] - bottom[left] - top[right] + top[left];
-                /* bits: dot = depth - 2 * count, and the padded taps, which stood in it as -1, are taken out; uint8:
-                 * with b the 0 / 1 bit of a plane, sum of w * b = (number of +1 weights) - popcount(w XOR b), so pads
+                /* bits: dot = depth - 2 * count, and the padded taps, which stood in it as -1, are taken out; uint8
+                 * and zero_one: with b a 0 / 1 bit, sum of w * b = (number of +1 weights) - popcount(w XOR b), so pads
                  * of 0 add nothing */
                 int32_t base = (int32_t)depth + (has_classes(s) ? all - inside : 0);
-                if (s->in == BNN_UINT8) base = 255 * (int32_t)(((int64_t)all + depth) / 2);
+                if (s->in == BNN_UINT8 || s->zero_one)
+                    base = (s->zero_one ? 1 : 255) * (int32_t)(((int64_t)all + depth) / 2);
                 t->base[((size_t)r * t->cols.count + c) * t->padded + n] = base;
             }
     }
@@ -100,7 +101,7 @@ static void fill_base(bnn_tables *t, const bnn_sum *s, int32_t *prefix, uint32_t
 int bnn_tables_fill(bnn_tables *t, const bnn_sum *s) {
     const bnn_window *w = &s->window;
     int classes = has_classes(s);
-    t->factor = s->in == BNN_UINT8 ? 1 : 2;
+    t->factor = s->in == BNN_UINT8 || s->zero_one ? 1 : 2;
     /* classes are at most kernel size + 1 each way or the outputs, whichever is less; these three are needed just now
      */
     uint64_t taps_bytes = sizeof(uint32_t[2]) * ((uint64_t)t->rows.count + t->cols.count);

@@ -1,4 +1,5 @@
 #include "window.h"
+#include "../memory.h"
 
 bnn_window bnn_window_of(const bnn_node *node, const bnn_spec *in) {
     const uint32_t *a = node->attributes;
@@ -37,4 +38,24 @@ bnn_status bnn_window_check(const bnn_check *check, bnn_window *window) {
     }
     *window = bnn_window_of(check->node, check->in[0]);
     return BNN_OK;
+}
+
+bnn_status bnn_window_check_plain(const bnn_check *check, bnn_window *w) {
+    BNN_TRY(bnn_window_check(check, w));
+    if (w->dilation_h == 1 && w->dilation_w == 1) return BNN_OK;
+    return bnn_bad_node(check, "dilation: got %u, %u, wanted 1", (unsigned)w->dilation_h, (unsigned)w->dilation_w);
+}
+
+void bnn_window_inside(const bnn_window *w, uint32_t *begin, uint32_t *end) {
+    int64_t last = (int64_t)w->in_w - 1 + w->pad_left - (int64_t)(w->kernel_w - 1) * w->dilation_w;
+    *begin = (w->pad_left + w->stride_w - 1) / w->stride_w;
+    *end = last < 0 ? 0 : (uint32_t)(last / w->stride_w) + 1;
+    if (*begin > w->out_w) *begin = w->out_w;
+    if (*end > w->out_w) *end = w->out_w;
+    if (*end < *begin) *end = *begin;
+}
+
+uint64_t bnn_window_comparisons(const bnn_window *w, uint64_t outputs) {
+    uint64_t rows = w->kernel_h < w->in_h ? w->kernel_h : w->in_h, cols = w->kernel_w < w->in_w ? w->kernel_w : w->in_w;
+    return bnn_size_mul(rows * cols, outputs);
 }

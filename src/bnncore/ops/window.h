@@ -15,6 +15,9 @@ enum { BNN_WINDOW_ATTRIBUTES = 10 };
 /* Reads attributes 0 to 9 and input 0's height and width; refuses what makes no output. */
 bnn_status bnn_window_check(const bnn_check *check, bnn_window *window);
 
+/* The same, and refuses dilation. */
+bnn_status bnn_window_check_plain(const bnn_check *check, bnn_window *window);
+
 /* The same for a node that has been checked. */
 bnn_window bnn_window_of(const bnn_node *node, const bnn_spec *in);
 
@@ -33,5 +36,11 @@ static inline void bnn_window_taps(uint32_t at, uint32_t stride, uint32_t dilati
     if (*end > kernel) *end = kernel;
     if (*begin > *end) *begin = *end;
 }
+
+/* The outputs of a row, begin .. end-1, whose windows lie within the image's width. */
+void bnn_window_inside(const bnn_window *w, uint32_t *begin, uint32_t *end);
+
+/* What pooling counts towards the limit on work. */
+uint64_t bnn_window_comparisons(const bnn_window *w, uint64_t outputs);
 
 #endif

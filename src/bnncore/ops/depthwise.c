@@ -1,0 +1,130 @@
+/* Float32 convolution of each channel by itself. A row of outputs whose taps all lie within the image's width is one
+ * call of the kernel, which reads the image where it lies; rows above and below the image, and what lies beside it for
+ * the first and last pixels of a row, are read from a row of the pad value. */
+#include "binarize.h"
+#include "binary_sum.h"
+#include "../error.h"
+#include "../memory.h"
+
+#include <string.h>
+
+typedef struct state {
+    bnn_sum sum;
+    const bnn_fdepth_kernel *kernel;
+    const bnn_pack_kernel *pack;
+    float *weights;      /* [taps][channels] */
+    float *scale, *bias; /* NULL where both are absent */
+    float *low, *high;   /* the range that becomes +1, for bits */
+    float *pads;         /* an input row of the pad value */
+    uint32_t begin, end; /* the outputs of a row whose taps lie within the image's width */
+    uint64_t sums_at;    /* in scratch, behind the taps */
+} state;
+
+int bnn_depthwise_fits(const bnn_sum *s) {
+    return s->in == BNN_FLOAT32 && s->groups > 1 && s->group_channels == 1 && s->group_outputs == 1;
+}
+
+static size_t taps_of(const bnn_sum *s) { return (size_t)s->window.kernel_h * s->window.kernel_w; }
+
+static const float *tap_at(const state *st, const float *row, uint32_t ox, uint32_t j) {
+    const bnn_window *w = &st->sum.window;
+    int64_t x = (int64_t)ox * w->stride_w + (int64_t)j * w->dilation_w - w->pad_left;
+    return row && x >= 0 && x < w->in_w ? row + (size_t)x * st->sum.outputs : st->pads;
+}
+
+/* Outputs ox .. ox+pixels-1 of a row; more than one only where all taps lie within the width. */
+static void run_pixels(const state *st, const float *image, uint32_t oy, uint32_t ox, uint32_t pixels,
+                       const float **taps, float *y) {
+    const bnn_sum *s = &st->sum;
+    const bnn_window *w = &s->window;
+    const float **tap = taps;
+    if (!pixels) return;
+    for (uint32_t i = 0; i < w->kernel_h; i++) {
+        int64_t in_y = (int64_t)oy * w->stride_h + (int64_t)i * w->dilation_h - w->pad_top;
+        const float *row = in_y >= 0 && in_y < w->in_h ? image + (size_t)in_y * w->in_w * s->outputs : st->pads;
+        for (uint32_t j = 0; j < w->kernel_w; j++) *tap++ = tap_at(st, row, ox, j);
+    }
+    st->kernel->run(&(bnn_fdepth_run){taps, taps_of(s), s->outputs, pixels, (size_t)w->stride_w * s->outputs,
+                                      st->weights, st->scale, st->bias, y + (size_t)ox * s->outputs});
+}
+
+static void run(const bnn_step *step, const bnn_job *job) {
+    const state *st = step->state;
+    const bnn_sum *s = &st->sum;
+    const bnn_window *w = &s->window;
+    const float **taps = (const float **)(void *)job->scratch;
+    size_t image_floats = (size_t)bnn_spec_elements(step->in[0]), begin, end;
+    bnn_share(job, (size_t)w->out_h * job->batch, 1, &begin, &end);
+    for (size_t unit = begin; unit < end; unit++) {
+        const float *image = (const float *)job->in[0] + unit / w->out_h * image_floats;
+        uint32_t oy = (uint32_t)(unit % w->out_h);
+        float *y = s->to_bits ? (float *)(void *)(job->scratch + st->sums_at)
+                              : (float *)job->out[0] + unit * w->out_w * s->outputs;
+        for (uint32_t ox = 0; ox < st->begin; ox++) run_pixels(st, image, oy, ox, 1, taps, y);
+        run_pixels(st, image, oy, st->begin, st->end - st->begin, taps, y);
+        for (uint32_t ox = st->end; ox < w->out_w; ox++) run_pixels(st, image, oy, ox, 1, taps, y);
+        if (s->to_bits)
+            st->pack->f32(y, w->out_w, s->outputs, st->low, st->high,
+                          (uint64_t *)job->out[0] + unit * w->out_w * bnn_words(s->outputs));
+        bnn_follow(job, &(bnn_part){unit * w->out_w, w->out_w, 0, s->outputs});
+    }
+}
+
+static void lay(state *st, bnn_carver *carver) {
+    const bnn_sum *s = &st->sum;
+    uint64_t vector = (uint64_t)s->outputs * sizeof(float);
+    int affine = s->scale || s->bias;
+    st->weights = bnn_carve(carver, bnn_size_mul(vector, taps_of(s)));
+    st->scale = bnn_carve(carver, affine ? vector : 0);
+    st->bias = bnn_carve(carver, affine ? vector : 0);
+    st->low = bnn_carve(carver, s->to_bits ? vector : 0);
+    st->high = bnn_carve(carver, s->to_bits ? vector : 0);
+    st->pads = bnn_carve(carver, bnn_size_mul(vector, s->window.in_w));
+    if (!affine) st->scale = st->bias = NULL;
+}
+
+/* rows: the weights of one channel */
+static void fill(state *st, float *rows) {
+    const bnn_sum *s = &st->sum;
+    size_t taps = taps_of(s);
+    for (size_t c = 0; c < s->outputs; c++) {
+        bnn_sum_weights(s, c * taps, taps, rows);
+        for (size_t t = 0; t < taps; t++) st->weights[t * s->outputs + c] = rows[t];
+        if (!st->scale) continue;
+        st->scale[c] = s->scale ? ((const float *)s->scale->data)[c] : 1.0f;
+        st->bias[c] = s->bias ? ((const float *)s->bias->data)[c] : 0.0f;
+    }
+    if (s->to_bits) bnn_ranges(s->threshold, s->flip, st->low, st->high);
+    const float pad = bnn_sum_pad(s);
+    for (size_t i = 0; i < (size_t)s->window.in_w * s->outputs; i++) st->pads[i] = pad;
+}
+
+bnn_status bnn_depthwise_prepare(bnn_prepare *p) {
+    bnn_step *step = p->step;
+    state st = {
+        .sum = bnn_sum_of(step->node, step->in[0]), .kernel = bnn_fdepth_find(p->isa), .pack = bnn_pack_find(p->isa)};
+    bnn_carver measure = {0};
+    bnn_carve(&measure, sizeof st);
+    lay(&st, &measure);
+    BNN_TRY(bnn_prepare_state(p, measure.used));
+    bnn_carver carver = {.memory = step->state};
+    state *kept = bnn_carve(&carver, sizeof st);
+    lay(&st, &carver);
+    float *rows = bnn_memory_new(taps_of(&st.sum) * sizeof *rows);
+    if (!rows) return bnn_fail(p->error, BNN_E_MEMORY, "layer \"%.48s\": no memory to prepare it", step->node->name);
+    fill(&st, rows);
+    bnn_memory_free(rows);
+    bnn_window_inside(&st.sum.window, &st.begin, &st.end);
+    bnn_carver scratch = {0};
+    bnn_carve(&scratch, bnn_size_mul(taps_of(&st.sum), sizeof(const float *)));
+    st.sums_at = scratch.used;
+    if (st.sum.to_bits)
+        bnn_carve(&scratch, bnn_size_mul((uint64_t)st.sum.outputs * sizeof(float), st.sum.window.out_w));
+    step->scratch_bytes = scratch.used;
+    memcpy(kept, &st, sizeof st);
+    step->family = "fdepth";
+    step->isa = st.kernel->isa;
+    step->run = run;
+    step->bands = 1;
+    return BNN_OK;
+}
