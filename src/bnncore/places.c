@@ -1,6 +1,6 @@
-/* A place for every value: the caller's memory for what enters and leaves, and one arena for the rest, where values
- * that are never alive together share memory, and a step that works pixel by pixel writes over what it alone still
- * reads.
+/* A place for every value: the caller's memory for what enters and leaves; a band of scratch for what lives and dies
+ * within a pass; and one arena for the rest, where values that are never alive together share memory, and a step that
+ * works pixel by pixel writes over what it alone still reads.
  */
 #include "memory.h"
 #include "plan.h"
@@ -25,17 +25,28 @@ static int head_reads(const bnn_plan *plan, const bnn_step *step, const uint32_t
     return 0;
 }
 
-/* The input, counted from 1, that the step may write its output over; 0 for none. */
-static int choose_in_place(const bnn_plan *plan, uint32_t i, const uint32_t *root, const uint32_t *last) {
+/* Marks what is made and read within one pass, whose head can write it band by band. */
+static void find_locals(bnn_plan *plan, const uint32_t *last) {
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        const bnn_step *step = &plan->steps[i], *head = &plan->steps[step->pass];
+        uint32_t v = step->node->outputs[0];
+        if (!head->band_pixels || !head->followers || plan->places[v].where != BNN_AT_ARENA) continue;
+        /* the followers stand behind their head, so a last reader among them means that all are */
+        if (last[v] > i && last[v] <= step->pass + head->followers) plan->places[v].where = BNN_AT_SCRATCH;
+    }
+}
+
+/* The input in memory of this kind, counted from 1, that the step may write its output over; 0 for none. */
+static int choose_in_place(const bnn_plan *plan, uint32_t i, bnn_where where, const uint32_t *root,
+                           const uint32_t *last) {
     const bnn_step *step = &plan->steps[i];
-    if (!step->part || plan->places[step->node->outputs[0]].where != BNN_AT_ARENA) return 0;
     const bnn_spec *out = step->out[0];
     for (uint32_t k = 0; k < step->node->input_count; k++) {
         const bnn_spec *in = step->in[k];
         uint32_t memory = root[step->node->inputs[k]];
         if (in->dtype != out->dtype || in->rank != out->rank || memcmp(in->dims, out->dims, sizeof in->dims) != 0)
             continue;
-        if (plan->places[memory].where != BNN_AT_ARENA || last[memory] != i) continue;
+        if (plan->places[memory].where != where || last[memory] != i) continue;
         if (!head_reads(plan, step, root, memory)) return (int)k + 1;
     }
     return 0;
@@ -48,6 +59,7 @@ static void find_roots(bnn_plan *plan, uint32_t *root, uint32_t *last) {
     for (uint32_t i = 0; i < plan->step_count; i++)
         if (plan->steps[i].alias) root[plan->steps[i].node->outputs[0]] = root[plan->steps[i].node->inputs[0]];
     find_last_readers(plan, root, last);
+    find_locals(plan, last);
     for (uint32_t i = 0; i < plan->step_count; i++) {
         bnn_step *step = &plan->steps[i];
         uint32_t out = step->node->outputs[0], old = out;
@@ -55,7 +67,10 @@ static void find_roots(bnn_plan *plan, uint32_t *root, uint32_t *last) {
             root[out] = root[step->node->inputs[0]]; /* which may have moved meanwhile */
             continue;
         }
-        step->in_place = choose_in_place(plan, i, root, last);
+        if (!step->part || plan->places[out].where == BNN_AT_OUTPUT) continue;
+        step->in_place = choose_in_place(plan, i, BNN_AT_ARENA, root, last);
+        if (!step->in_place && plan->places[out].where == BNN_AT_SCRATCH)
+            step->in_place = choose_in_place(plan, i, BNN_AT_SCRATCH, root, last);
         if (!step->in_place) continue;
         root[out] = root[step->node->inputs[step->in_place - 1]];
         last[root[out]] = last[old];
@@ -78,6 +93,28 @@ static void find_lifetimes(const bnn_plan *plan, const uint32_t *root, bnn_lifet
     }
 }
 
+/* A band for each value of a pass that needs one, behind the head's own scratch. */
+static void place_bands(bnn_plan *plan, const uint32_t *root) {
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        bnn_step *step = &plan->steps[i], *head = &plan->steps[step->pass];
+        uint32_t v = step->node->outputs[0];
+        if (plan->places[v].where != BNN_AT_SCRATCH || root[v] != v) continue;
+        uint64_t pixels = bnn_spec_elements(step->out[0]) / step->out[0]->dims[step->out[0]->rank - 1];
+        plan->places[v].at = bnn_size_align(head->scratch_bytes);
+        head->scratch_bytes =
+            bnn_size_add(plan->places[v].at, bnn_size_mul(plan->places[v].bytes / pixels, head->band_pixels));
+    }
+}
+
+static void mark_bands(bnn_plan *plan) {
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        bnn_step *step = &plan->steps[i];
+        for (uint32_t k = 0; k < step->node->input_count; k++)
+            step->local_in |= (uint32_t)(plan->places[step->node->inputs[k]].where == BNN_AT_SCRATCH) << k;
+        step->local_out = plan->places[step->node->outputs[0]].where == BNN_AT_SCRATCH;
+    }
+}
+
 void bnn_plan_place(bnn_plan *plan, uint32_t *root, bnn_lifetime *lives, uint32_t *order, uint64_t *alive) {
     const bnn_model *m = plan->model;
     for (uint32_t v = 0; v < m->value_count; v++)
@@ -89,6 +126,7 @@ void bnn_plan_place(bnn_plan *plan, uint32_t *root, bnn_lifetime *lives, uint32_
     for (uint32_t i = 0; i < plan->step_count; i++)
         if (plan->places[plan->steps[i].node->outputs[0]].where == BNN_AT_OUTPUT) plan->steps[i].alias = 0;
     find_roots(plan, root, order);
+    place_bands(plan, root);
     find_lifetimes(plan, root, lives);
 
     uint32_t count = 0; /* lifetimes of the arena, moved to the front; owner remembers whose they are */
@@ -100,4 +138,5 @@ void bnn_plan_place(bnn_plan *plan, uint32_t *root, bnn_lifetime *lives, uint32_
     for (uint32_t i = 0; i < count; i++) plan->places[owner[i]].at = lives[i].offset;
     for (uint32_t v = 0; v < m->value_count; v++)
         if (root[v] != v) plan->places[v] = plan->places[root[v]];
+    mark_bands(plan);
 }

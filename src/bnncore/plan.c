@@ -49,8 +49,6 @@ static bnn_status prepare_steps(bnn_plan *plan, const bnn_limits *limits, bnn_er
         if (status != BNN_OK) return status;
         left = prepare.max_bytes;
         plan->weight_bytes += step->weight_bytes;
-        uint64_t scratch = bnn_size_align(step->scratch_bytes);
-        if (scratch > plan->scratch_bytes) plan->scratch_bytes = scratch;
         work = bnn_size_add(work, bnn_size_add(step->macs, step->comparisons));
         if (limits->max_macs && work > limits->max_macs)
             return bnn_fail(
@@ -74,6 +72,10 @@ static bnn_status lay_arena(bnn_plan *plan, bnn_error *error) {
         bnn_fail(error, BNN_E_MEMORY, "no memory to place %u values", (unsigned)n);
     free(root), free(order), free(lives), free(alive);
     if (status != BNN_OK) return status;
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        uint64_t scratch = bnn_size_align(plan->steps[i].scratch_bytes);
+        if (scratch > plan->scratch_bytes) plan->scratch_bytes = scratch;
+    }
     uint64_t fit = plan->arena_bytes ? CHUNK_BYTES / plan->arena_bytes : MAX_CHUNK;
     plan->chunk = fit < 1 ? 1 : fit > MAX_CHUNK ? MAX_CHUNK : (uint32_t)fit;
     uint64_t session =

@@ -61,10 +61,11 @@ static uint64_t now_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void *locate(const chunk *c, uint32_t value) {
+static void *locate(const chunk *c, uint32_t value, uint32_t thread) {
     const bnn_place *p = &c->session->plan->places[value];
     if (p->where == BNN_AT_INPUT) return (unsigned char *)(uintptr_t)c->inputs[p->at] + c->first * p->bytes;
     if (p->where == BNN_AT_OUTPUT) return (unsigned char *)c->outputs[p->at] + c->first * p->bytes;
+    if (p->where == BNN_AT_SCRATCH) return c->session->scratch + c->session->plan->scratch_bytes * thread + p->at;
     return c->session->arena + p->at * c->session->plan->chunk;
 }
 
@@ -83,8 +84,8 @@ static bnn_job job_of(const chunk *c, const bnn_step *step, uint32_t thread, int
                    .thread = together ? thread : 0,
                    .threads = together ? c->threads : 1,
                    .scratch = c->session->scratch + c->session->plan->scratch_bytes * thread};
-    for (uint32_t k = 0; k < step->node->input_count; k++) job.in[k] = locate(c, step->node->inputs[k]);
-    for (uint32_t k = 0; k < step->node->op->outputs; k++) job.out[k] = locate(c, step->node->outputs[k]);
+    for (uint32_t k = 0; k < step->node->input_count; k++) job.in[k] = locate(c, step->node->inputs[k], thread);
+    for (uint32_t k = 0; k < step->node->op->outputs; k++) job.out[k] = locate(c, step->node->outputs[k], thread);
     return job;
 }
 

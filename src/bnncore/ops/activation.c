@@ -38,25 +38,26 @@ static void part_prelu(const bnn_step *step, const bnn_job *job, const bnn_part 
     const state *st = step->state;
     const float *const *t = st->tables, *in = job->in[0];
     bnn_rows r = bnn_part_rows(step, p);
-    size_t at = bnn_part_at(step, p), c = p->channel;
-    st->vector->prelu(&r, in + at, t[0] + c, t[1] ? t[1] + c : NULL, t[2] ? t[2] + c : NULL, (float *)job->out[0] + at);
+    size_t c = p->channel;
+    st->vector->prelu(&r, in + bnn_part_in(step, 0, p), t[0] + c, t[1] ? t[1] + c : NULL, t[2] ? t[2] + c : NULL,
+                      (float *)job->out[0] + bnn_part_out(step, p));
 }
 
 static void part_clip(const bnn_step *step, const bnn_job *job, const bnn_part *p) {
     const state *st = step->state;
     bnn_rows r = bnn_part_rows(step, p);
-    size_t at = bnn_part_at(step, p);
-    st->vector->clip(&r, (const float *)job->in[0] + at, st->tables[0] + p->channel, st->tables[1] + p->channel,
-                     (float *)job->out[0] + at);
+    st->vector->clip(&r, (const float *)job->in[0] + bnn_part_in(step, 0, p), st->tables[0] + p->channel,
+                     st->tables[1] + p->channel, (float *)job->out[0] + bnn_part_out(step, p));
 }
 
 static void part_unary(const bnn_step *step, const bnn_job *job, const bnn_part *p) {
     const state *st = step->state;
     bnn_rows r = bnn_part_rows(step, p);
-    size_t at = bnn_part_at(step, p);
+    const float *x = (const float *)job->in[0] + bnn_part_in(step, 0, p);
+    float *y = (float *)job->out[0] + bnn_part_out(step, p);
     if (r.n == r.stride) r.n *= r.rows, r.rows = 1; /* no gaps */
-    for (size_t row = 0; row < r.rows; row++, at += r.stride)
-        st->vector->unary[step->node->attributes[0]]((const float *)job->in[0] + at, r.n, (float *)job->out[0] + at);
+    for (size_t row = 0; row < r.rows; row++, x += r.stride, y += r.stride)
+        st->vector->unary[step->node->attributes[0]](x, r.n, y);
 }
 
 static bnn_status prepare(bnn_prepare *p, size_t limits) {

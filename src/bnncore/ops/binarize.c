@@ -40,8 +40,8 @@ static void range8(float low, float high, uint8_t *low8, uint8_t *high8) {
 /* Some channels of each pixel are packed pixel by pixel, all of them in one go. */
 static void part(const bnn_step *step, const bnn_job *job, const bnn_part *p) {
     const state *st = step->state;
-    size_t words = bnn_words(st->channels), at = p->pixel * st->channels + p->channel, c = p->channel;
-    uint64_t *out = (uint64_t *)job->out[0] + p->pixel * words + c / BNN_WORD_BITS;
+    size_t words = bnn_words(st->channels), at = bnn_part_in(step, 0, p), c = p->channel;
+    uint64_t *out = (uint64_t *)job->out[0] + (step->local_out ? 0 : p->pixel) * words + c / BNN_WORD_BITS;
     int whole = p->channels == st->channels;
     size_t count = whole ? p->pixels : 1;
     for (size_t i = 0; i < p->pixels; i += count, at += st->channels, out += words) {

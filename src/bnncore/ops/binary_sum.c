@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+/* PIECE_PIXELS is a multiple of every kernel's pixels_per_cell. */
+enum { PIECE_BYTES = 24 << 10, PIECE_PIXELS = 64 };
 enum { BAND_BYTES = 192 << 10, COUNT_BYTES = 64 << 10, FLAT_PIXELS = 1024, PLANES = 8 };
 
 static void lay_geometry(bnn_direct *st) {
@@ -37,6 +39,17 @@ static void lay_band(bnn_direct *st) {
     }
     st->band = (uint32_t)(fit < 4 ? 4 : fit);
     if (st->band > rows) st->band = (uint32_t)rows;
+}
+
+/* What followers have at once: floats that fit in the first-level cache, but not so few pixels that the weights are
+ * read too often. */
+static void lay_pieces(bnn_direct *st) {
+    uint32_t cols = st->flat ? st->band : st->sum.window.out_w, rows = st->flat ? 1 : st->band;
+    size_t fit = PIECE_BYTES / sizeof(float) / st->sum.outputs / PIECE_PIXELS * PIECE_PIXELS;
+    if (fit < PIECE_PIXELS) fit = PIECE_PIXELS;
+    st->piece_cols = st->flat && cols > fit ? (uint32_t)fit : cols;
+    st->piece_rows = (uint32_t)((fit + cols - 1) / cols);
+    if (st->piece_rows > rows) st->piece_rows = rows;
 }
 
 static uint64_t lay_scratch(bnn_direct *st) {
@@ -139,6 +152,8 @@ bnn_status bnn_binary_sum_prepare(bnn_prepare *p) {
         gemm->weights_pack(&st.shape, st.sum.weight->data, st.packed);
         lay_geometry(&st);
         lay_band(&st);
+        lay_pieces(&st);
+        if (st.planes == 1) step->band_pixels = (size_t)st.piece_rows * st.piece_cols;
         step->scratch_bytes = lay_scratch(&st);
         fill_segments(&st);
         fill_levels(&st);

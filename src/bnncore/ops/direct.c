@@ -13,10 +13,8 @@ typedef struct strip {
     uint32_t n_begin, n_end;
     void *out;    /* the first pixel's outputs */
     size_t pixel; /* the first, counted through the batch */
+    int local;    /* each piece takes the place of the one before */
 } strip;
-
-/* PIECE_PIXELS is even, and a multiple of every kernel's pixels_per_cell. */
-enum { PIECE_BYTES = 24 << 10, PIECE_PIXELS = 64 };
 
 static size_t out_elements(const bnn_direct *st) { return st->sum.to_bits ? st->tables.padded / 64 : st->sum.outputs; }
 
@@ -40,24 +38,19 @@ static void settle_strip(const bnn_direct *st, const strip *s, int32_t *counts) 
             settle(st, (uint32_t)s->row_class[y] + s->col_class[x], s->n_begin, s->n_end, counts + s->n_begin, out);
 }
 
-/* Runs the kernel over the strip in pieces whose floats stay in the first-level cache until the followers have had
- * them: rows, or pixels of a flat image. */
+/* Runs the kernel over the strip, in pieces where followers take them while they are in the first-level cache. */
 static void run_pieces(const bnn_direct *st, const strip *s, bnn_bgemm_run r, const bnn_job *job) {
     const bnn_bgemm_run whole = r;
-    size_t element = st->sum.to_bits ? BNN_WORD_BYTES : sizeof(float), pixel_bytes = out_elements(st) * element;
-    size_t pixels = PIECE_BYTES / pixel_bytes, rows = pixels / s->cols;
-    if (st->sum.to_bits || job->follower_count == 0) pixels = rows = (size_t)s->rows * s->cols;
-    if (pixels < PIECE_PIXELS) pixels = PIECE_PIXELS;
-    if (!st->flat) pixels = s->cols;
-    if (rows < 1 + PIECE_PIXELS / s->cols) rows = 1 + PIECE_PIXELS / s->cols;
+    size_t pixel_bytes = out_elements(st) * (st->sum.to_bits ? BNN_WORD_BYTES : sizeof(float));
+    size_t rows = job->follower_count ? st->piece_rows : s->rows, cols = job->follower_count ? st->piece_cols : s->cols;
     for (size_t y = 0; y < s->rows; y += rows)
-        for (size_t x = 0; x < s->cols; x += pixels) {
+        for (size_t x = 0; x < s->cols; x += cols) {
             r.rows = (uint32_t)(s->rows - y < rows ? s->rows - y : rows);
-            r.cols = (uint32_t)(s->cols - x < pixels ? s->cols - x : pixels);
+            r.cols = (uint32_t)(s->cols - x < cols ? s->cols - x : cols);
             r.cells =
                 (const unsigned char *)whole.cells + y * r.row_bytes + x / st->gemm->pixels_per_cell * r.tile_bytes;
             r.out.row_class = whole.out.row_class + y;
-            r.out.data = (unsigned char *)s->out + (y * s->cols + x) * pixel_bytes;
+            r.out.data = s->local ? s->out : (unsigned char *)s->out + (y * s->cols + x) * pixel_bytes;
             st->gemm->run(&r);
             bnn_part part = {s->pixel + y * s->cols + x, (size_t)r.rows * r.cols, s->n_begin, s->n_end - s->n_begin};
             bnn_follow(job, &part);
@@ -149,7 +142,7 @@ static void copy_rows(const bnn_direct *st, const unsigned char *image, int64_t 
 
 /* Rows y0 .. y1-1 and outputs n0 .. n1-1 of the batch's image number `at`. */
 static void run_image(const bnn_direct *st, const unsigned char *image, size_t at, uint32_t y0, uint32_t y1,
-                      uint32_t n0, uint32_t n1, unsigned char *out, const bnn_job *job) {
+                      uint32_t n0, uint32_t n1, unsigned char *out, int local, const bnn_job *job) {
     const bnn_window *w = &st->sum.window;
     size_t row_bytes = out_elements(st) * (st->sum.to_bits ? 8 : 4) * w->out_w;
     for (uint32_t y = y0; y < y1; y += st->band) {
@@ -163,8 +156,9 @@ static void run_image(const bnn_direct *st, const unsigned char *image, size_t a
                    .col_class = st->tables.cols.of,
                    .n_begin = n0,
                    .n_end = n1,
-                   .out = out + y * row_bytes,
-                   .pixel = (at * w->out_h + y) * w->out_w};
+                   .out = local ? out : out + y * row_bytes,
+                   .pixel = (at * w->out_h + y) * w->out_w,
+                   .local = local};
         s.plane_words = (size_t)s.in_rows * st->pitch * st->words;
         if (st->copied) {
             uint64_t *padded = (uint64_t *)(void *)(job->scratch + st->rows_at);
@@ -178,7 +172,7 @@ static void run_image(const bnn_direct *st, const unsigned char *image, size_t a
 }
 
 static void run_flat(const bnn_direct *st, const unsigned char *in, size_t begin, size_t end, uint32_t n0, uint32_t n1,
-                     unsigned char *out, const bnn_job *job) {
+                     unsigned char *out, int local, const bnn_job *job) {
     size_t out_bytes = out_elements(st) * (st->sum.to_bits ? 8 : 4), channels = st->sum.in_channels;
     for (size_t at = begin; at < end; at += st->band) {
         uint32_t pixels = (uint32_t)(end - at < st->band ? end - at : st->band);
@@ -190,9 +184,10 @@ static void run_flat(const bnn_direct *st, const unsigned char *in, size_t begin
                    .col_class = st->no_class,
                    .n_begin = n0,
                    .n_end = n1,
-                   .out = out + at * out_bytes,
+                   .out = local ? out : out + at * out_bytes,
                    .plane_words = pixels * st->words,
-                   .pixel = at};
+                   .pixel = at,
+                   .local = local};
         if (st->planes > 1) {
             uint64_t *planes = (uint64_t *)(void *)(job->scratch + st->rows_at);
             st->pack->planes(in + at * channels, pixels, channels, planes, s.plane_words);
@@ -235,7 +230,7 @@ void bnn_direct_run(const bnn_step *step, const bnn_job *job) {
         bnn_share(job, units, st->gemm->pixels_per_cell, &begin, &end);
     if (begin == end || n0 == n1) return;
     if (st->flat) {
-        run_flat(st, job->in[0], begin, end, (uint32_t)n0, (uint32_t)n1, job->out[0], job);
+        run_flat(st, job->in[0], begin, end, (uint32_t)n0, (uint32_t)n1, job->out[0], step->local_out, job);
         return;
     }
     size_t in_bytes = (size_t)bnn_spec_bytes(step->in[0]), out_bytes = (size_t)bnn_spec_bytes(step->out[0]);
@@ -243,6 +238,7 @@ void bnn_direct_run(const bnn_step *step, const bnn_job *job) {
         size_t first = image * w->out_h, y0 = begin > first ? begin - first : 0,
                y1 = end - first < w->out_h ? end - first : w->out_h;
         run_image(st, (const unsigned char *)job->in[0] + image * in_bytes, image, (uint32_t)y0, (uint32_t)y1,
-                  (uint32_t)n0, (uint32_t)n1, (unsigned char *)job->out[0] + image * out_bytes, job);
+                  (uint32_t)n0, (uint32_t)n1, (unsigned char *)job->out[0] + (step->local_out ? 0 : image * out_bytes),
+                  step->local_out, job);
     }
 }

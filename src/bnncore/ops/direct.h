@@ -30,6 +30,7 @@ typedef struct bnn_direct {
     uint32_t pitch;                                   /* pixels in a row that windows are read from */
     int copied;                                       /* such rows are made in scratch: padded, or planes */
     uint32_t band;                                    /* output rows (pixels of a flat image) in one go */
+    uint32_t piece_rows, piece_cols;                  /* of these, what the followers have before the next */
     size_t words, cell;                               /* of a pixel, of a cell in bytes */
     uint64_t rows_at, cells_at, kernel_at, counts_at; /* in scratch */
 } bnn_direct;

@@ -121,6 +121,7 @@ bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     step->isa = st.gemm->isa;
     step->run = run;
     step->bands = 1;
+    step->band_pixels = PIXELS;
     return BNN_OK;
 }
 
@@ -163,6 +164,7 @@ static void copy_rows(const state *st, const void *image, int64_t first, uint64_
 /* A share of the output channels, n0 .. n1-1; all of them where pixels are shared. */
 typedef struct share {
     size_t n0, n1;
+    int local; /* each block of pixels takes the place of the one before */
 } share;
 
 static void finish(const state *st, const share *n, float *sums, size_t stride, size_t pixels, void *out) {
@@ -190,7 +192,7 @@ static void run_pixels(const state *st, const bnn_job *job, const share *n, cons
     size_t channels = n->n1 - n->n0, out_pixel = s->to_bits ? bnn_words(s->outputs) * BNN_WORD_BYTES : s->outputs * 4u;
     for (size_t at = 0; at < count; at += PIXELS) {
         size_t m = count - at < PIXELS ? count - at : PIXELS, stride = s->to_bits ? channels : s->outputs;
-        unsigned char *out = (unsigned char *)job->out[0] + (pixel + at) * out_pixel;
+        unsigned char *out = (unsigned char *)job->out[0] + (n->local ? 0 : (pixel + at) * out_pixel);
         float *sums = s->to_bits ? (float *)(void *)(job->scratch + st->sums_at) : (float *)(void *)out + n->n0;
         for (uint32_t group = 0; group < s->groups; group++) {
             bnn_fgemm_rows rows = {x + at * x_stride + (size_t)group * s->group_channels,
@@ -246,7 +248,7 @@ static void run(const bnn_step *step, const bnn_job *job) {
     const state *st = step->state;
     const bnn_window *w = &st->sum.window;
     size_t units = (st->flat ? (size_t)w->out_h * w->out_w : w->out_h) * job->batch, begin = 0, end = units;
-    share n = {0, st->sum.outputs};
+    share n = {0, st->sum.outputs, step->local_out};
     if (units < 4 * (size_t)job->threads && st->sum.groups == 1 && n.n1 >= 2 * BNN_BLOCK)
         bnn_share(job, st->sum.outputs, BNN_BLOCK, &n.n0, &n.n1);
     else

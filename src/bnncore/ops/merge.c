@@ -38,10 +38,7 @@ static bnn_status check(const bnn_check *c) {
 }
 
 /* One number a channel may change from one sample of the batch to the next. */
-static void part_channel(const state *st, const bnn_job *job, const bnn_part *p, size_t stride, size_t at) {
-    bnn_rows r = {0, p->channels, stride};
-    const float *x = (const float *)job->in[0] + at, *with = job->in[1];
-    float *y = (float *)job->out[0] + at;
+static void part_channel(const state *st, const bnn_part *p, bnn_rows r, const float *x, const float *with, float *y) {
     for (size_t pixel = p->pixel, end = p->pixel + p->pixels; pixel < end; pixel += r.rows) {
         size_t sample = pixel / st->pixels, left = (sample + 1) * st->pixels - pixel;
         r.rows = left < end - pixel ? left : end - pixel;
@@ -52,16 +49,16 @@ static void part_channel(const state *st, const bnn_job *job, const bnn_part *p,
 
 static void part(const bnn_step *step, const bnn_job *job, const bnn_part *p) {
     const state *st = step->state;
-    size_t at = bnn_part_at(step, p);
-    const float *x = (const float *)job->in[0] + at, *with = job->in[1];
-    float *y = (float *)job->out[0] + at;
+    const float *x = (const float *)job->in[0] + bnn_part_in(step, 0, p), *with = job->in[1];
+    float *y = (float *)job->out[0] + bnn_part_out(step, p);
     bnn_rows r = bnn_part_rows(step, p);
+    if (st->fit == SAME && r.n == r.stride) r.n *= r.rows, r.rows = 1; /* no gaps */
     if (st->fit == SAME)
-        st->vector->merge[st->kind](&r, x, with + at, r.stride, y);
+        st->vector->merge[st->kind](&r, x, with + bnn_part_in(step, 1, p), r.stride, y);
     else if (st->fit == PIXEL)
         st->vector->merge_pixel[st->kind](&r, x, with + p->pixel, y);
     else
-        part_channel(st, job, p, r.stride, at);
+        part_channel(st, p, r, x, with, y);
 }
 
 static bnn_status prepare(bnn_prepare *p, bnn_merge kind) {

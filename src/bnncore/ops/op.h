@@ -51,6 +51,11 @@ struct bnn_step {
     uint32_t followers; /* how many of the next steps run in this one's pass */
     uint32_t pass;      /* the step that begins the pass: this one, or one before it */
     int in_place;       /* the output is written over this input, counted from 1; 0 for none */
+    /* Bands of a value that nobody outside the pass reads are held in scratch, one at a time, so that a part's first
+     * pixel is the buffer's. A head that can write its output so says of how many pixels a band has at most. */
+    size_t band_pixels;
+    uint32_t local_in; /* bit k: input k is such a band */
+    int local_out;
 };
 
 /* What prepare works with. */
@@ -118,12 +123,18 @@ bnn_status bnn_prepare_fits(bnn_prepare *prepare, uint64_t bytes);
 /* Memory for step->state, zeroed, where it fits. */
 bnn_status bnn_prepare_state(bnn_prepare *prepare, uint64_t bytes);
 
-/* A part of a float32 output as rows, and where they begin. */
+/* Where a part begins in an input of the output's shape, or in the output, in numbers. */
+static inline size_t bnn_part_in(const bnn_step *step, uint32_t k, const bnn_part *part) {
+    size_t pixel = step->local_in >> k & 1 ? 0 : part->pixel;
+    return pixel * step->out[0]->dims[step->out[0]->rank - 1] + part->channel;
+}
+static inline size_t bnn_part_out(const bnn_step *step, const bnn_part *part) {
+    size_t pixel = step->local_out ? 0 : part->pixel;
+    return pixel * step->out[0]->dims[step->out[0]->rank - 1] + part->channel;
+}
+/* A part of a float32 output as rows. */
 static inline bnn_rows bnn_part_rows(const bnn_step *step, const bnn_part *part) {
     return (bnn_rows){part->pixels, part->channels, step->out[0]->dims[step->out[0]->rank - 1]};
-}
-static inline size_t bnn_part_at(const bnn_step *step, const bnn_part *part) {
-    return part->pixel * step->out[0]->dims[step->out[0]->rank - 1] + part->channel;
 }
 /* For step->run of an operator that has step->part. */
 void bnn_run_parts(const bnn_step *step, const bnn_job *job);

@@ -17,19 +17,19 @@ static bnn_status check(const bnn_check *c) {
 static void part_float(const bnn_step *step, const bnn_job *job, const bnn_part *p) {
     const state *st = step->state;
     bnn_rows r = bnn_part_rows(step, p);
-    size_t at = bnn_part_at(step, p);
-    st->vector->affine(&r, (const float *)job->in[0] + at, st->scale + p->channel, st->bias + p->channel,
-                       (float *)job->out[0] + at);
+    st->vector->affine(&r, (const float *)job->in[0] + bnn_part_in(step, 0, p), st->scale + p->channel,
+                       st->bias + p->channel, (float *)job->out[0] + bnn_part_out(step, p));
 }
 
 static void part_other(const bnn_step *step, const bnn_job *job, const bnn_part *p) {
     const state *st = step->state;
     size_t channels = step->out[0]->dims[step->out[0]->rank - 1], words = bnn_words(channels);
     int bits = step->in[0]->dtype == BNN_BITS;
-    for (size_t pixel = p->pixel; pixel < p->pixel + p->pixels; pixel++) {
-        const uint64_t *word = (const uint64_t *)job->in[0] + (bits ? pixel * words : 0);
-        const uint8_t *byte = (const uint8_t *)job->in[0] + pixel * channels;
-        float *out = (float *)job->out[0] + pixel * channels;
+    size_t from = step->local_in & 1 ? 0 : p->pixel, to = step->local_out ? 0 : p->pixel;
+    for (size_t i = 0; i < p->pixels; i++) {
+        const uint64_t *word = (const uint64_t *)job->in[0] + (bits ? (from + i) * words : 0);
+        const uint8_t *byte = (const uint8_t *)job->in[0] + (from + i) * channels;
+        float *out = (float *)job->out[0] + (to + i) * channels;
         for (size_t c = p->channel; c < p->channel + p->channels; c++) {
             float x = !bits ? (float)byte[c] : bnn_bit_get(word, c) ? 1.0f : -1.0f, product = x * st->scale[c];
             out[c] = product + st->bias[c];
