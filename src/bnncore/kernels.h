@@ -211,9 +211,9 @@ typedef struct bnn_vector_kernel {
 
 /* ---- fdepth: depthwise float32 convolution --------------------------------------------------------------------------
  *
- * y[p][c] = sum over taps t, in their order, of x[t][p * step + c] * weights[t][c], then, where scale is not NULL, times
- * scale[c] plus bias[c], rounded after each step. Whether products of the sum are fused is the variant's choice, but
- * the same for every pixel and channel.
+ * y[p][c] = sum over taps t, in their order, of x[t][p * step + c] * weights[t][c], then, where scale is not NULL,
+ * times scale[c] plus bias[c], rounded after each step. Whether products of the sum are fused is the variant's choice,
+ * but the same for every pixel and channel.
  */
 typedef struct bnn_fdepth_run {
     const float *const *x; /* [taps], what each tap sees at pixel 0 */
@@ -230,8 +230,8 @@ typedef struct bnn_fdepth_kernel {
 
 /* ---- window: float32 over windows of pixels ------------------------------------------------------------------------
  *
- * Over x[p * step + i * row + j * col + c], i < rows, j < cols, i outermost: y[p][c] is the maximum, each number in turn
- * taken where it is above what was found before or a NaN; or the sum, in that order, divided by divisor.
+ * Over x[p * step + i * row + j * col + c], i < rows, j < cols, i outermost: y[p][c] is the maximum, each number in
+ * turn taken where it is above what was found before or a NaN; or the sum, in that order, divided by divisor.
  */
 typedef struct bnn_window_run {
     const float *x;

@@ -23,6 +23,7 @@ typedef struct chunk {
     uint32_t batch;
     uint32_t threads;
     uint64_t *step_ns;
+    const bnn_step *step; /* that begins the pass that is on */
 } chunk;
 
 bnn_status bnn_session_new(const bnn_plan *plan, bnn_session **out, bnn_error *error) {
@@ -69,47 +70,51 @@ static void *locate(const chunk *c, uint32_t value, uint32_t thread) {
     return c->session->arena + p->at * c->session->plan->chunk;
 }
 
-/* Whether the pass that begins with this step is shared by threads. */
-static int shared(const chunk *c, uint32_t step) {
+/* Into how many shares the pass that begins with this step is cut: 1 where others are no help; more than there are
+ * threads where the work is worth it, so that a thread that is held up keeps little from the others. */
+static uint32_t shares_of(const chunk *c, const bnn_step *step) {
     const bnn_plan *plan = c->session->plan;
-    if (c->threads == 1 || step >= plan->step_count || plan->steps[step].alias) return 0;
     uint64_t work = 0;
-    for (uint32_t i = 0; i <= plan->steps[step].followers; i++)
-        work = bnn_size_add(work, bnn_step_work(&plan->steps[step + i]));
-    return bnn_size_mul(work, c->batch) >= plan->share_from;
+    if (c->threads == 1) return 1;
+    for (uint32_t i = 0; i <= step->followers; i++) work = bnn_size_add(work, bnn_step_work(step + i));
+    work = bnn_size_mul(work, c->batch);
+    return work < plan->share_from ? 1 : work / 8 < plan->share_from ? c->threads : 2 * c->threads;
 }
 
-static bnn_job job_of(const chunk *c, const bnn_step *step, uint32_t thread, int together) {
+static bnn_job job_of(const chunk *c, const bnn_step *step, uint32_t thread, uint32_t share, uint32_t shares) {
     bnn_job job = {.batch = c->batch,
-                   .thread = together ? thread : 0,
-                   .threads = together ? c->threads : 1,
+                   .thread = share,
+                   .threads = shares,
                    .scratch = c->session->scratch + c->session->plan->scratch_bytes * thread};
     for (uint32_t k = 0; k < step->node->input_count; k++) job.in[k] = locate(c, step->node->inputs[k], thread);
     for (uint32_t k = 0; k < step->node->op->outputs; k++) job.out[k] = locate(c, step->node->outputs[k], thread);
     return job;
 }
 
-static void run_pass(const chunk *c, const bnn_step *step, uint32_t thread, int together) {
+static void run_share(void *argument, uint32_t thread, uint32_t share, uint32_t shares) {
+    const chunk *c = argument;
+    const bnn_step *step = c->step;
     bnn_follower followers[BNN_MOST_FOLLOWERS];
-    bnn_job job = job_of(c, step, thread, together);
+    bnn_job job = job_of(c, step, thread, share, shares);
     for (uint32_t i = 0; i < step->followers; i++)
-        followers[i] = (bnn_follower){step + 1 + i, job_of(c, step + 1 + i, thread, together)};
+        followers[i] = (bnn_follower){step + 1 + i, job_of(c, step + 1 + i, thread, share, shares)};
     job.followers = followers;
     job.follower_count = step->followers;
     step->run(step, &job);
 }
 
-/* Every thread walks all passes. A small one is the first thread's alone, and threads meet only around shared ones. */
-static void walk(void *argument, uint32_t thread) {
-    const chunk *c = argument;
+static void walk(chunk *c) {
     const bnn_plan *plan = c->session->plan;
     for (uint32_t i = 0; i < plan->step_count; i += 1 + plan->steps[i].followers) {
-        const bnn_step *step = &plan->steps[i];
-        int together = shared(c, i);
-        uint64_t start = c->step_ns && thread == 0 ? now_ns() : 0;
-        if (!step->alias && (together || thread == 0)) run_pass(c, step, thread, together);
-        if (together || shared(c, i + 1 + step->followers)) bnn_threads_meet(c->session->threads);
-        if (c->step_ns && thread == 0) c->step_ns[i] += now_ns() - start;
+        c->step = &plan->steps[i];
+        if (c->step->alias) continue;
+        uint64_t start = c->step_ns ? now_ns() : 0;
+        uint32_t shares = shares_of(c, c->step);
+        if (shares > 1)
+            bnn_threads_share(c->session->threads, shares, run_share, c);
+        else
+            run_share(c, 0, 0, 1);
+        if (c->step_ns) c->step_ns[i] += now_ns() - start;
     }
 }
 
@@ -125,9 +130,8 @@ void bnn_session_run(bnn_session *s, size_t batch, const void *const *inputs, vo
                    .step_ns = step_ns,
                    .batch = (uint32_t)(batch - first < plan->chunk ? batch - first : plan->chunk)};
         c.threads = s->threads && bnn_size_mul(s->work, c.batch) >= plan->wake_from ? plan->threads : 1;
-        if (c.threads > 1)
-            bnn_threads_run(s->threads, walk, &c);
-        else
-            walk(&c, 0);
+        if (c.threads > 1) bnn_threads_begin(s->threads);
+        walk(&c);
+        if (c.threads > 1) bnn_threads_end(s->threads);
     }
 }

@@ -1,5 +1,6 @@
-/* A run wakes the threads once; between the steps of a run they wait by spinning, since steps last microseconds. A
- * thread that has spun for long gives its core away, so that more threads than cores still get on. */
+/* A run wakes the threads once; within it they look for work by spinning, since passes last microseconds. Nobody waits
+ * for a thread that has not come: the shares of a pass go to whoever takes them, so where other programs have the
+ * cores, the caller does all of them itself. A thread that has spun for long gives its core away. */
 #include "threads.h"
 
 #include <stdatomic.h>
@@ -59,15 +60,19 @@ typedef struct helper {
     thread_handle handle;
 } helper;
 
+/* The ticket is what is to be done: a number that no other piece of work has (32 bits), how many shares it has (16),
+ * and how many of them are taken (16). Whoever raises the last by one has taken that share, and may then read work and
+ * argument, which stay until all shares are done. */
 struct bnn_threads {
     uint32_t count, started;
     lock_type lock;
     signal_type wake;
-    uint64_t run; /* number of the run that is on, under the lock */
-    int stop;
-    void (*work)(void *, uint32_t);
+    int stop; /* under the lock, as are changes of `awake` from 0 */
+    atomic_int awake;
+    atomic_uint_least64_t ticket;
+    atomic_uint done;
+    void (*work)(void *, uint32_t, uint32_t, uint32_t);
     void *argument;
-    atomic_uint here, round; /* of the barrier */
     helper helpers[];
 };
 
@@ -79,33 +84,40 @@ static void relax(void) {
 #endif
 }
 
-void bnn_threads_meet(bnn_threads *t) {
-    unsigned round = atomic_load_explicit(&t->round, memory_order_acquire);
-    if (atomic_fetch_add_explicit(&t->here, 1, memory_order_acq_rel) + 1 == t->count) {
-        atomic_store_explicit(&t->here, 0, memory_order_relaxed);
-        atomic_fetch_add_explicit(&t->round, 1, memory_order_release);
-        return;
+/* Spins, and after a while lets others have the core. */
+static void linger(uint32_t *spins) {
+    if (*spins < SPINS)
+        ++*spins, relax();
+    else
+        give_way();
+}
+
+static int take_share(bnn_threads *t, uint32_t thread) {
+    uint_least64_t v = atomic_load_explicit(&t->ticket, memory_order_acquire);
+    uint32_t taken = v & 0xffff, shares = v >> 16 & 0xffff;
+    if (taken >= shares) return 0;
+    if (atomic_compare_exchange_weak_explicit(&t->ticket, &v, v + 1, memory_order_acq_rel, memory_order_relaxed)) {
+        t->work(t->argument, thread, taken, shares);
+        atomic_fetch_add_explicit(&t->done, 1, memory_order_release);
     }
-    for (uint32_t spins = 0; atomic_load_explicit(&t->round, memory_order_acquire) == round; spins++) {
-        if (spins < SPINS)
-            relax();
-        else
-            give_way();
-    }
+    return 1;
 }
 
 THREAD_MAIN helper_main(void *argument) {
     helper *self = argument;
     bnn_threads *t = self->pool;
-    for (uint64_t seen = 0;;) {
+    for (;;) {
         lock_take(&t->lock);
-        while (t->run == seen && !t->stop) signal_wait(&t->wake, &t->lock);
+        while (!atomic_load_explicit(&t->awake, memory_order_relaxed) && !t->stop) signal_wait(&t->wake, &t->lock);
         int stop = t->stop;
-        seen = t->run;
         lock_give(&t->lock);
         if (stop) return 0;
-        t->work(t->argument, self->number);
-        bnn_threads_meet(t);
+        for (uint32_t spins = 0; atomic_load_explicit(&t->awake, memory_order_relaxed);) {
+            if (take_share(t, self->number))
+                spins = 0;
+            else
+                linger(&spins);
+        }
     }
 }
 
@@ -140,13 +152,23 @@ void bnn_threads_free(bnn_threads *t) {
     free(t);
 }
 
-void bnn_threads_run(bnn_threads *t, void (*work)(void *argument, uint32_t thread), void *argument) {
+void bnn_threads_begin(bnn_threads *t) {
     lock_take(&t->lock);
-    t->work = work;
-    t->argument = argument;
-    t->run++;
+    atomic_store_explicit(&t->awake, 1, memory_order_relaxed);
     signal_all(&t->wake);
     lock_give(&t->lock);
-    work(argument, 0);
-    bnn_threads_meet(t);
+}
+
+void bnn_threads_end(bnn_threads *t) { atomic_store_explicit(&t->awake, 0, memory_order_relaxed); }
+
+void bnn_threads_share(bnn_threads *t, uint32_t shares,
+                       void (*work)(void *argument, uint32_t thread, uint32_t share, uint32_t shares), void *argument) {
+    uint_least64_t number = (atomic_load_explicit(&t->ticket, memory_order_relaxed) >> 32) + 1;
+    t->work = work;
+    t->argument = argument;
+    atomic_store_explicit(&t->done, 0, memory_order_relaxed);
+    atomic_store_explicit(&t->ticket, number << 32 | (uint_least64_t)shares << 16, memory_order_release);
+    while (take_share(t, 0)) {
+    }
+    for (uint32_t spins = 0; atomic_load_explicit(&t->done, memory_order_acquire) < shares;) linger(&spins);
 }

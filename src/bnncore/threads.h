@@ -1,4 +1,4 @@
-/* A few threads that sleep between runs and meet at barriers within one. */
+/* A few threads that sleep between runs, and within one take shares of what the caller hands out. */
 #ifndef BNN_THREADS_H
 #define BNN_THREADS_H
 
@@ -6,14 +6,17 @@
 
 typedef struct bnn_threads bnn_threads;
 
-/* `count` threads, the caller of bnn_threads_run among them; NULL where the system gives none. */
+/* `count` threads, the caller among them; NULL where the system gives none. */
 bnn_threads *bnn_threads_new(uint32_t count);
 void bnn_threads_free(bnn_threads *threads);
 
-/* Calls work(argument, t) once on every thread, t = 0 on the caller's, and returns when all have ended. */
-void bnn_threads_run(bnn_threads *threads, void (*work)(void *argument, uint32_t thread), void *argument);
+/* Wakes the others, without waiting for them; and lets them sleep again. */
+void bnn_threads_begin(bnn_threads *threads);
+void bnn_threads_end(bnn_threads *threads);
 
-/* Within work: waits until every thread has come here. */
-void bnn_threads_meet(bnn_threads *threads);
+/* Between begin and end: calls work(argument, thread, share, shares) once for each share = 0 .. shares-1 (shares <
+ * 65536), on whichever thread is free, and returns when all have ended. The caller is thread 0. */
+void bnn_threads_share(bnn_threads *threads, uint32_t shares,
+                       void (*work)(void *argument, uint32_t thread, uint32_t share, uint32_t shares), void *argument);
 
 #endif

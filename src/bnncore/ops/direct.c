@@ -224,7 +224,7 @@ void bnn_direct_run(const bnn_step *step, const bnn_job *job) {
     }
     size_t units = st->flat ? (size_t)w->out_h * w->out_w * job->batch : (size_t)w->out_h * job->batch;
     size_t begin = 0, end = units, n0 = 0, n1 = st->sum.outputs;
-    if (units < 16 * (size_t)job->threads && n1 >= 2 * BNN_BLOCK)
+    if (units < 3 * (size_t)job->threads && bnn_round_up(n1, BNN_BLOCK) / BNN_BLOCK >= job->threads)
         bnn_share(job, st->sum.outputs, BNN_BLOCK, &n0, &n1);
     else
         bnn_share(job, units, st->gemm->pixels_per_cell, &begin, &end);

@@ -66,7 +66,7 @@ typedef struct bnn_prepare {
     bnn_error *error;
 } bnn_prepare;
 
-/* One thread's share of one run. Values of a batch follow each other without gaps. */
+/* One share of one run: number `thread` of `threads` equal ones. Values of a batch follow each other without gaps. */
 struct bnn_job {
     const void *in[BNN_NODE_INPUTS];
     void *out[BNN_NODE_OUTPUTS];
