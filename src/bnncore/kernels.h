@@ -246,6 +246,16 @@ typedef struct bnn_window_kernel {
     void (*mean)(const bnn_window_run *run);
 } bnn_window_kernel;
 
+/* ---- norm: layer normalisation -------------------------------------------------------------------------------------
+ *
+ * For each row of n numbers, y = (x - mean) / sqrt(variance + epsilon) * gamma + beta, every step rounded. A sum is 16
+ * partial ones, number i in the one of i % 16, added in halves, so that all variants give the same bits.
+ */
+typedef struct bnn_norm_kernel {
+    bnn_isa isa;
+    void (*run)(const float *x, size_t rows, size_t n, float epsilon, const float *gamma, const float *beta, float *y);
+} bnn_norm_kernel;
+
 /* ---- dispatch ------------------------------------------------------------------------------------------------------
  */
 
@@ -273,5 +283,6 @@ const bnn_settle_kernel *bnn_settle_find(bnn_isa isa);
 const bnn_vector_kernel *bnn_vector_find(bnn_isa isa);
 const bnn_fdepth_kernel *bnn_fdepth_find(bnn_isa isa);
 const bnn_window_kernel *bnn_window_find(bnn_isa isa);
+const bnn_norm_kernel *bnn_norm_find(bnn_isa isa);
 
 #endif

@@ -1,4 +1,4 @@
-/* Self-test of the families that work on windows of float32 pixels. */
+/* Self-test of the families that work on float32 pixels: on windows of them, and on each for itself. */
 #include "selftest_rig.h"
 
 /* Small whole numbers, so that sums are exact whether products are fused or not. */
@@ -49,4 +49,21 @@ static void case_window(test *t, uint32_t round) {
     }
 }
 
-const test_family bnn_selftest_windows[2] = {{"fdepth", 6, case_fdepth}, {"window", 5, case_window}};
+static void case_norm(test *t, uint32_t round) {
+    uint32_t n = round < 8 ? 1 + round * 5 : between(t, 1, 300), rows = between(t, 1, 5);
+    float *x = (float *)(void *)t->region[2], *tables = (float *)(void *)t->region[3];
+    int finite = (int)below(t, 2);
+    for (size_t i = 0; i < (size_t)rows * n; i++) x[i] = finite ? (float)below(t, 1000) / 17.0f : any_float(t);
+    for (size_t i = 0; i < 2 * (size_t)n; i++) tables[i] = ((float)below(t, 2001) - 1000.0f) / 617.0f;
+    const bnn_norm_kernel *kernel[2] = {&bnn_norm_ref, bnn_norm_find(t->isa)};
+    unsigned char *out[2];
+    blank(t, &out[0], &out[1]);
+    for (int i = 0; i < 2; i++) {
+        kernel[i]->run(x, rows, n, round & 1 ? 1e-5f : 0.0f, tables, tables + n, (float *)(void *)out[i]);
+        same_nans(out[i], (size_t)rows * n);
+    }
+    judge(t, t->region[0], t->region[1], (size_t)rows * n * 4, "norm", (const uint32_t[]){rows, n}, 2);
+}
+
+const test_family bnn_selftest_windows[3] = {
+    {"fdepth", 6, case_fdepth}, {"window", 5, case_window}, {"norm", 8, case_norm}};

@@ -11,6 +11,7 @@ import cases_graph
 import cases_operators
 import cases_pools
 import cases_tables
+import cases_vectors
 import pytest
 from rules import Case
 
@@ -21,6 +22,7 @@ CASES = [
     *cases_operators.CASES,
     *cases_elementwise.CASES,
     *cases_pools.CASES,
+    *cases_vectors.CASES,
 ]
 FORMAT = (Path(__file__).resolve().parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
 

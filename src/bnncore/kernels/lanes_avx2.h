@@ -1,4 +1,4 @@
-/* Vectors of floats for the kernels that are written once for all instruction sets (fdepth_body.h, window_body.h):
+/* Vectors of floats for the kernels that are written once for all instruction sets (the ..._body.h):
  * AVX2 with FMA. */
 #ifndef BNN_LANES_AVX2_H
 #define BNN_LANES_AVX2_H
@@ -20,8 +20,10 @@ static inline void lanes_store(float *x, lanes v) { _mm256_storeu_ps(x, v); }
 static inline void lanes_store_first(float *x, size_t n, lanes v) { _mm256_maskstore_ps(x, lanes_first(n), v); }
 static inline lanes lanes_all(float x) { return _mm256_set1_ps(x); }
 static inline lanes lanes_add(lanes a, lanes b) { return _mm256_add_ps(a, b); }
+static inline lanes lanes_sub(lanes a, lanes b) { return _mm256_sub_ps(a, b); }
 static inline lanes lanes_mul(lanes a, lanes b) { return _mm256_mul_ps(a, b); }
 static inline lanes lanes_div(lanes a, lanes b) { return _mm256_div_ps(a, b); }
+static inline lanes lanes_sqrt(lanes a) { return _mm256_sqrt_ps(a); }
 static inline lanes lanes_fma(lanes a, lanes b, lanes sum) { return _mm256_fmadd_ps(a, b, sum); }
 /* x > most || x is NaN ? x : most; maxps gives its second operand where they are equal or one is a NaN */
 static inline lanes lanes_max(lanes most, lanes x) {

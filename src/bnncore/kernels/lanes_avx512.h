@@ -17,8 +17,10 @@ static inline void lanes_store(float *x, lanes v) { _mm512_storeu_ps(x, v); }
 static inline void lanes_store_first(float *x, size_t n, lanes v) { _mm512_mask_storeu_ps(x, lanes_first(n), v); }
 static inline lanes lanes_all(float x) { return _mm512_set1_ps(x); }
 static inline lanes lanes_add(lanes a, lanes b) { return _mm512_add_ps(a, b); }
+static inline lanes lanes_sub(lanes a, lanes b) { return _mm512_sub_ps(a, b); }
 static inline lanes lanes_mul(lanes a, lanes b) { return _mm512_mul_ps(a, b); }
 static inline lanes lanes_div(lanes a, lanes b) { return _mm512_div_ps(a, b); }
+static inline lanes lanes_sqrt(lanes a) { return _mm512_sqrt_ps(a); }
 static inline lanes lanes_fma(lanes a, lanes b, lanes sum) { return _mm512_fmadd_ps(a, b, sum); }
 /* x > most || x is NaN ? x : most; maxps gives its second operand where they are equal or one is a NaN */
 static inline lanes lanes_max(lanes most, lanes x) {

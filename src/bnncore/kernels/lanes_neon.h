@@ -25,8 +25,10 @@ static inline void lanes_store_first(float *x, size_t n, lanes v) {
 }
 static inline lanes lanes_all(float x) { return vdupq_n_f32(x); }
 static inline lanes lanes_add(lanes a, lanes b) { return vaddq_f32(a, b); }
+static inline lanes lanes_sub(lanes a, lanes b) { return vsubq_f32(a, b); }
 static inline lanes lanes_mul(lanes a, lanes b) { return vmulq_f32(a, b); }
 static inline lanes lanes_div(lanes a, lanes b) { return vdivq_f32(a, b); }
+static inline lanes lanes_sqrt(lanes a) { return vsqrtq_f32(a); }
 static inline lanes lanes_fma(lanes a, lanes b, lanes sum) { return vfmaq_f32(sum, a, b); }
 /* x > most || x is NaN ? x : most; vmaxq would choose between zeros by their sign, which the others do not */
 static inline lanes lanes_max(lanes most, lanes x) {

@@ -58,15 +58,15 @@ static void run(const bnn_step *step, const bnn_job *job) {
     for (size_t unit = begin; unit < end; unit++) {
         const float *image = (const float *)job->in[0] + unit / w->out_h * image_floats;
         uint32_t oy = (uint32_t)(unit % w->out_h);
-        float *y = s->to_bits ? (float *)(void *)(job->scratch + st->sums_at)
-                              : (float *)job->out[0] + unit * w->out_w * s->outputs;
+        size_t pixel = unit * w->out_w, at = step->local_out ? 0 : pixel;
+        float *y = s->to_bits ? (float *)(void *)(job->scratch + st->sums_at) : (float *)job->out[0] + at * s->outputs;
         for (uint32_t ox = 0; ox < st->begin; ox++) run_pixels(st, image, oy, ox, 1, taps, y);
         run_pixels(st, image, oy, st->begin, st->end - st->begin, taps, y);
         for (uint32_t ox = st->end; ox < w->out_w; ox++) run_pixels(st, image, oy, ox, 1, taps, y);
         if (s->to_bits)
             st->pack->f32(y, w->out_w, s->outputs, st->low, st->high,
-                          (uint64_t *)job->out[0] + unit * w->out_w * bnn_words(s->outputs));
-        bnn_follow(job, &(bnn_part){unit * w->out_w, w->out_w, 0, s->outputs});
+                          (uint64_t *)job->out[0] + at * bnn_words(s->outputs));
+        bnn_follow(job, &(bnn_part){pixel, w->out_w, 0, s->outputs});
     }
 }
 
@@ -126,5 +126,6 @@ bnn_status bnn_depthwise_prepare(bnn_prepare *p) {
     step->isa = st.kernel->isa;
     step->run = run;
     step->bands = 1;
+    step->band_pixels = st.sum.window.out_w;
     return BNN_OK;
 }

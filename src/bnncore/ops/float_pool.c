@@ -40,11 +40,12 @@ static void run(const bnn_step *step, const bnn_job *job) {
     for (size_t unit = begin; unit < end; unit++) {
         const float *image = (const float *)job->in[0] + unit / w->out_h * image_floats;
         uint32_t oy = (uint32_t)(unit % w->out_h);
-        float *y = (float *)job->out[0] + unit * w->out_w * st->channels;
+        size_t pixel = unit * w->out_w;
+        float *y = (float *)job->out[0] + (step->local_out ? 0 : pixel * st->channels);
         for (uint32_t ox = 0; ox < st->begin; ox++) run_pixels(st, image, oy, ox, 1, y);
         run_pixels(st, image, oy, st->begin, st->end - st->begin, y);
         for (uint32_t ox = st->end; ox < w->out_w; ox++) run_pixels(st, image, oy, ox, 1, y);
-        bnn_follow(job, &(bnn_part){unit * w->out_w, w->out_w, 0, st->channels});
+        bnn_follow(job, &(bnn_part){pixel, w->out_w, 0, st->channels});
     }
 }
 
@@ -62,5 +63,6 @@ bnn_status bnn_float_pool_prepare(bnn_prepare *p, bnn_pool_kind kind) {
     step->isa = st->kernel->isa;
     step->run = run;
     step->bands = 1;
+    step->band_pixels = st->window.out_w;
     return BNN_OK;
 }

@@ -53,7 +53,7 @@ static void run(const bnn_step *step, const bnn_job *job) {
         some = (sample + 1) * blocks < end ? (sample + 1) * blocks - unit : end - unit;
         size_t n = channels - c < some * BNN_BLOCK ? channels - c : some * BNN_BLOCK;
         const unsigned char *image = (const unsigned char *)job->in[0] + sample * in_bytes;
-        float *y = (float *)job->out[0] + sample * channels + c;
+        float *y = (float *)job->out[0] + (step->local_out ? 0 : sample * channels) + c;
         bnn_window_run r = {.x = (const float *)(const void *)image + c,
                             .rows = rows,
                             .cols = cols,
@@ -77,6 +77,7 @@ static bnn_status prepare(bnn_prepare *p, int max) {
     *st = (state){bnn_window_find(p->isa), max};
     p->step->run = run;
     p->step->bands = 1;
+    p->step->band_pixels = 1;
     if (max) p->step->comparisons = bnn_spec_elements(p->step->in[0]);
     if (p->step->in[0]->dtype == BNN_BITS) return BNN_OK;
     p->step->family = "window";

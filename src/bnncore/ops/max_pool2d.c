@@ -49,7 +49,7 @@ static void run(const bnn_step *step, const bnn_job *job) {
     bnn_share(job, (size_t)w->out_h * job->batch, 1, &begin, &end);
     for (size_t row = begin; row < end; row++) {
         const uint64_t *image = (const uint64_t *)job->in[0] + row / w->out_h * image_words;
-        uint64_t *out = (uint64_t *)job->out[0] + row * w->out_w * words;
+        uint64_t *out = (uint64_t *)job->out[0] + (step->local_out ? 0 : row * w->out_w * words);
         for (uint32_t ox = 0; ox < w->out_w; ox++, out += words)
             pool_bits(st, image, part_of(w, (uint32_t)(row % w->out_h), ox), (const uint64_t **)(void *)job->scratch,
                       flip ? flip->data : NULL, out);
@@ -66,6 +66,7 @@ static bnn_status prepare(bnn_prepare *p) {
     st->pool = bnn_pool_find(p->isa);
     p->step->run = run;
     p->step->bands = 1;
+    p->step->band_pixels = st->window.out_w;
     uint64_t h = st->window.kernel_h < st->window.in_h ? st->window.kernel_h : st->window.in_h;
     uint64_t w = st->window.kernel_w < st->window.in_w ? st->window.kernel_w : st->window.in_w;
     p->step->comparisons = bnn_window_comparisons(&st->window, bnn_spec_elements(p->step->out[0]));
