@@ -1,0 +1,22 @@
+"""Published binarized networks, with given or random weights: each function builds a Model."""
+
+from bnnengine.zoo.birealnet import birealnet18, birealnet34
+from bnnengine.zoo.densenet import binarydensenet28, binarydensenet37, binarydensenet45
+from bnnengine.zoo.meliusnet import meliusnet22
+from bnnengine.zoo.quicknet import quicknet, quicknet_large, quicknet_small
+from bnnengine.zoo.real_to_binary import real_to_binary
+from bnnengine.zoo.resnet_e import binaryresnete18
+
+__all__ = [
+    "binarydensenet28",
+    "binarydensenet37",
+    "binarydensenet45",
+    "binaryresnete18",
+    "birealnet18",
+    "birealnet34",
+    "meliusnet22",
+    "quicknet",
+    "quicknet_large",
+    "quicknet_small",
+    "real_to_binary",
+]
