@@ -181,6 +181,9 @@ typedef struct bnn_settle_kernel {
  */
 typedef struct bnn_rows {
     size_t rows, n, stride; /* numbers a row, and from a row of x or y to the next */
+    /* For affine, prelu and clip: tables hold their numbers this many times over, so that as many rows, which then lie
+     * without gaps, are one long row; 1 where they do not. */
+    size_t repeat;
 } bnn_rows;
 
 typedef enum bnn_merge { BNN_ADD, BNN_SUBTRACT, BNN_MULTIPLY, BNN_MERGES } bnn_merge;

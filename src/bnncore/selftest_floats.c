@@ -80,12 +80,14 @@ static void case_settle(test *t, uint32_t round) {
 
 static void case_vector(test *t, uint32_t round) {
     uint32_t n = round < 10 ? 1 + round * 7 : between(t, 1, 300), rows = between(t, 1, 9), stride = n + below(t, 3);
+    uint32_t repeat = stride == n ? between(t, 1, 4) : 1;
     const bnn_vector_kernel *k[2] = {&bnn_vector_ref, bnn_vector_find(t->isa)};
-    const bnn_rows r = {rows, n, stride};
+    const bnn_rows r = {rows, n, stride, repeat}, plain = {rows, n, stride, 1};
     float *x = (float *)(void *)t->region[2], *with = (float *)(void *)t->region[3];
     float *tables = (float *)(void *)t->region[4];
     for (size_t i = 0; i < (size_t)rows * stride; i++) x[i] = any_float(t), with[i] = any_float(t);
-    for (size_t i = 0; i < 3 * (size_t)n; i++) tables[i] = any_float(t);
+    size_t length = (size_t)n * repeat;
+    for (size_t i = 0; i < 3 * length; i++) tables[i] = i % length < n ? any_float(t) : tables[i - n];
     uint32_t functions = 3 + 3 * BNN_MERGES + BNN_UNARIES;
     for (uint32_t f = 0; f < functions; f++) {
         uint32_t merge = f - 3, unary = f - 3 - 3 * BNN_MERGES;
@@ -94,11 +96,12 @@ static void case_vector(test *t, uint32_t round) {
         for (int i = 0; i < 2; i++) {
             float *y = (float *)(void *)out[i];
             if (f == 0)
-                k[i]->affine(&r, x, tables, tables + n, y);
+                k[i]->affine(i ? &r : &plain, x, tables, tables + length, y);
             else if (f == 1)
-                k[i]->prelu(&r, x, tables, round & 1 ? tables + n : NULL, round & 2 ? tables + 2 * n : NULL, y);
+                k[i]->prelu(i ? &r : &plain, x, tables, round & 1 ? tables + length : NULL,
+                            round & 2 ? tables + 2 * length : NULL, y);
             else if (f == 2)
-                k[i]->clip(&r, x, tables, tables + n, y);
+                k[i]->clip(i ? &r : &plain, x, tables, tables + length, y);
             else if (merge < BNN_MERGES)
                 k[i]->merge[merge](&r, x, with, round & 1 ? stride : 0, y);
             else if (merge < 2 * BNN_MERGES)

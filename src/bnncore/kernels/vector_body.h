@@ -22,10 +22,16 @@
 #define BNN_LANES __pragma(loop(ivdep))
 #endif
 
+/* Goes over the rows, `repeat` of them at a time as one of n numbers. */
+#define BNN_EACH_ROW(r, x, y)                                                                                          \
+    for (size_t row = 0, n;                                                                                            \
+         n = (r)->n * ((r)->rows - row < (r)->repeat ? (r)->rows - row : (r)->repeat), row < (r)->rows;                \
+         row += (r)->repeat, x += (r)->repeat * (r)->stride, y += (r)->repeat * (r)->stride)
+
 static void affine(const bnn_rows *r, const float *x, const float *scale, const float *bias, float *y) {
-    for (size_t row = 0; row < r->rows; row++, x += r->stride, y += r->stride) {
+    BNN_EACH_ROW(r, x, y) {
         BNN_LANES
-        for (size_t i = 0; i < r->n; i++) {
+        for (size_t i = 0; i < n; i++) {
             float product = x[i] * scale[i];
             y[i] = product + bias[i];
         }
@@ -40,27 +46,27 @@ static inline float bent(float z, float slope) {
 
 static void prelu(const bnn_rows *r, const float *x, const float *slope, const float *shift_in, const float *shift_out,
                   float *y) {
-    for (size_t row = 0; row < r->rows; row++, x += r->stride, y += r->stride) {
+    BNN_EACH_ROW(r, x, y) {
         if (!shift_in && !shift_out) {
             BNN_LANES
-            for (size_t i = 0; i < r->n; i++) y[i] = bent(x[i], slope[i]);
+            for (size_t i = 0; i < n; i++) y[i] = bent(x[i], slope[i]);
         } else if (shift_in && shift_out) {
             BNN_LANES
-            for (size_t i = 0; i < r->n; i++) y[i] = bent(x[i] - shift_in[i], slope[i]) + shift_out[i];
+            for (size_t i = 0; i < n; i++) y[i] = bent(x[i] - shift_in[i], slope[i]) + shift_out[i];
         } else if (shift_in) {
             BNN_LANES
-            for (size_t i = 0; i < r->n; i++) y[i] = bent(x[i] - shift_in[i], slope[i]);
+            for (size_t i = 0; i < n; i++) y[i] = bent(x[i] - shift_in[i], slope[i]);
         } else {
             BNN_LANES
-            for (size_t i = 0; i < r->n; i++) y[i] = bent(x[i], slope[i]) + shift_out[i];
+            for (size_t i = 0; i < n; i++) y[i] = bent(x[i], slope[i]) + shift_out[i];
         }
     }
 }
 
 static void clip(const bnn_rows *r, const float *x, const float *low, const float *high, float *y) {
-    for (size_t row = 0; row < r->rows; row++, x += r->stride, y += r->stride) {
+    BNN_EACH_ROW(r, x, y) {
         BNN_LANES
-        for (size_t i = 0; i < r->n; i++) {
+        for (size_t i = 0; i < n; i++) {
             float raised = x[i] < low[i] ? low[i] : x[i];
             y[i] = raised > high[i] ? high[i] : raised;
         }

@@ -37,7 +37,7 @@ static bnn_status check_unary(const bnn_check *c) {
 static void part_prelu(const bnn_step *step, const bnn_job *job, const bnn_part *p) {
     const state *st = step->state;
     const float *const *t = st->tables, *in = job->in[0];
-    bnn_rows r = bnn_part_rows(step, p);
+    bnn_rows r = bnn_part_repeated(step, p);
     size_t c = p->channel;
     st->vector->prelu(&r, in + bnn_part_in(step, 0, p), t[0] + c, t[1] ? t[1] + c : NULL, t[2] ? t[2] + c : NULL,
                       (float *)job->out[0] + bnn_part_out(step, p));
@@ -45,7 +45,7 @@ static void part_prelu(const bnn_step *step, const bnn_job *job, const bnn_part 
 
 static void part_clip(const bnn_step *step, const bnn_job *job, const bnn_part *p) {
     const state *st = step->state;
-    bnn_rows r = bnn_part_rows(step, p);
+    bnn_rows r = bnn_part_repeated(step, p);
     st->vector->clip(&r, (const float *)job->in[0] + bnn_part_in(step, 0, p), st->tables[0] + p->channel,
                      st->tables[1] + p->channel, (float *)job->out[0] + bnn_part_out(step, p));
 }
@@ -60,13 +60,19 @@ static void part_unary(const bnn_step *step, const bnn_job *job, const bnn_part 
         st->vector->unary[step->node->attributes[0]](x, r.n, y);
 }
 
-static bnn_status prepare(bnn_prepare *p, size_t limits) {
+/* With room for `count` tables, which are the node's tensors; a slot that is empty gives NULL. */
+static bnn_status prepare(bnn_prepare *p, size_t count) {
     bnn_step *step = p->step;
-    uint64_t channels = step->in[0]->dims[step->in[0]->rank - 1], own = bnn_size_align(sizeof(state));
-    BNN_TRY(bnn_prepare_state(p, own + limits * channels * sizeof(float)));
+    size_t channels = step->in[0]->dims[step->in[0]->rank - 1], length = channels * bnn_repeat(channels);
+    BNN_TRY(bnn_prepare_state(p, bnn_size_align(sizeof(state)) + count * (uint64_t)length * sizeof(float)));
     state *st = step->state;
+    float *room = (float *)(void *)((unsigned char *)step->state + bnn_size_align(sizeof(state)));
     st->vector = bnn_vector_find(p->isa);
-    for (int i = 0; i < 3; i++) st->tables[i] = step->node->tensors[i] ? step->node->tensors[i]->data : NULL;
+    for (size_t i = 0; i < count; i++, room += length) {
+        if (!step->node->tensors[i]) continue;
+        bnn_repeat_fill(room, step->node->tensors[i]->data, channels);
+        st->tables[i] = room;
+    }
     step->family = "vector";
     step->isa = st->vector->isa;
     step->run = bnn_run_parts;
@@ -75,21 +81,21 @@ static bnn_status prepare(bnn_prepare *p, size_t limits) {
 }
 
 static bnn_status prepare_prelu(bnn_prepare *p) {
-    BNN_TRY(prepare(p, 0));
+    BNN_TRY(prepare(p, 3));
     p->step->part = part_prelu;
     return BNN_OK;
 }
 
 /* A limit that is absent is infinite. */
 static bnn_status prepare_clip(bnn_prepare *p) {
-    BNN_TRY(prepare(p, 1));
+    BNN_TRY(prepare(p, 2));
     state *st = p->step->state;
-    uint32_t channels = p->step->in[0]->dims[p->step->in[0]->rank - 1];
-    float *none = (float *)(void *)((unsigned char *)p->step->state + bnn_size_align(sizeof *st));
-    for (int i = 0; i < 2; i++) {
+    size_t channels = p->step->in[0]->dims[p->step->in[0]->rank - 1], length = channels * bnn_repeat(channels);
+    float *room = (float *)(void *)((unsigned char *)p->step->state + bnn_size_align(sizeof *st));
+    for (int i = 0; i < 2; i++, room += length) {
         if (st->tables[i]) continue;
-        for (uint32_t c = 0; c < channels; c++) none[c] = i ? INFINITY : -INFINITY;
-        st->tables[i] = none;
+        for (size_t c = 0; c < length; c++) room[c] = i ? INFINITY : -INFINITY;
+        st->tables[i] = room;
     }
     p->step->part = part_clip;
     return BNN_OK;

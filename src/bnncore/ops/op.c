@@ -62,6 +62,10 @@ void bnn_run_parts(const bnn_step *step, const bnn_job *job) {
     }
 }
 
+void bnn_repeat_fill(float *to, const float *table, size_t channels) {
+    for (size_t i = 0; i < bnn_repeat(channels); i++, to += channels) memcpy(to, table, channels * sizeof *to);
+}
+
 bnn_status bnn_check_tensor(const bnn_check *check, uint32_t slot, const char *what, int required, bnn_dtype dtype,
                             uint32_t rank, const uint32_t *dims) {
     const bnn_tensor *t = check->node->tensors[slot];

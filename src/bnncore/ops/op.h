@@ -134,7 +134,18 @@ static inline size_t bnn_part_out(const bnn_step *step, const bnn_part *part) {
 }
 /* A part of a float32 output as rows. */
 static inline bnn_rows bnn_part_rows(const bnn_step *step, const bnn_part *part) {
-    return (bnn_rows){part->pixels, part->channels, step->out[0]->dims[step->out[0]->rank - 1]};
+    return (bnn_rows){part->pixels, part->channels, step->out[0]->dims[step->out[0]->rank - 1], 1};
+}
+
+/* Tables of one number a channel, laid out over and over until a row of them is long enough for the loops over it to be
+ * worth their while. */
+static inline size_t bnn_repeat(size_t channels) { return channels < 128 ? 256 / channels : 1; }
+void bnn_repeat_fill(float *to, const float *table, size_t channels);
+/* The same with tables that bnn_repeat_fill has laid out. */
+static inline bnn_rows bnn_part_repeated(const bnn_step *step, const bnn_part *part) {
+    bnn_rows r = bnn_part_rows(step, part);
+    if (r.n == r.stride) r.repeat = bnn_repeat(r.n);
+    return r;
 }
 /* For step->run of an operator that has step->part. */
 void bnn_run_parts(const bnn_step *step, const bnn_job *job);

@@ -1,5 +1,6 @@
 /* x * scale + bias for each channel, rounded after each step; bits and bytes count as numbers. */
 #include "op.h"
+#include "../memory.h"
 
 typedef struct state {
     const bnn_vector_kernel *vector;
@@ -16,7 +17,7 @@ static bnn_status check(const bnn_check *c) {
 
 static void part_float(const bnn_step *step, const bnn_job *job, const bnn_part *p) {
     const state *st = step->state;
-    bnn_rows r = bnn_part_rows(step, p);
+    bnn_rows r = bnn_part_repeated(step, p);
     st->vector->affine(&r, (const float *)job->in[0] + bnn_part_in(step, 0, p), st->scale + p->channel,
                        st->bias + p->channel, (float *)job->out[0] + bnn_part_out(step, p));
 }
@@ -39,9 +40,13 @@ static void part_other(const bnn_step *step, const bnn_job *job, const bnn_part 
 
 static bnn_status prepare(bnn_prepare *p) {
     bnn_step *step = p->step;
-    BNN_TRY(bnn_prepare_state(p, sizeof(state)));
+    size_t channels = step->in[0]->dims[step->in[0]->rank - 1], length = channels * bnn_repeat(channels);
+    BNN_TRY(bnn_prepare_state(p, bnn_size_align(sizeof(state)) + 2 * (uint64_t)length * sizeof(float)));
     state *st = step->state;
-    *st = (state){bnn_vector_find(p->isa), step->node->tensors[0]->data, step->node->tensors[1]->data};
+    float *tables = (float *)(void *)((unsigned char *)step->state + bnn_size_align(sizeof *st));
+    bnn_repeat_fill(tables, step->node->tensors[0]->data, channels);
+    bnn_repeat_fill(tables + length, step->node->tensors[1]->data, channels);
+    *st = (state){bnn_vector_find(p->isa), tables, tables + length};
     step->run = bnn_run_parts;
     step->part = step->in[0]->dtype == BNN_FLOAT32 ? part_float : part_other;
     step->bands = 1;
