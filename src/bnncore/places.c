@@ -133,8 +133,8 @@ void bnn_plan_place(bnn_plan *plan, uint32_t *root, bnn_lifetime *lives, uint32_
     uint32_t *owner = order + 2 * (size_t)m->value_count;
     for (uint32_t v = 0; v < m->value_count; v++)
         if (root[v] == v && plan->places[v].where == BNN_AT_ARENA) lives[count] = lives[v], owner[count++] = v;
-    plan->arena_bytes = bnn_arena_place(lives, order, count);
     plan->arena_bound = bnn_arena_bound(lives, count, alive, plan->step_count);
+    plan->arena_bytes = bnn_arena_place(lives, order, count, plan->arena_bound);
     for (uint32_t i = 0; i < count; i++) plan->places[owner[i]].at = lives[i].offset;
     for (uint32_t v = 0; v < m->value_count; v++)
         if (root[v] != v) plan->places[v] = plan->places[root[v]];

@@ -125,8 +125,10 @@ enum { LIVES = 16384 };
 static void place(bnn_lifetime *lives, uint32_t count, uint32_t steps, int check) {
     uint32_t *order = calloc(2 * (size_t)count, sizeof *order);
     uint64_t *alive = calloc(steps + 1, sizeof *alive);
-    uint64_t arena = bnn_arena_place(lives, order, count);
-    CHECK(arena >= bnn_arena_bound(lives, count, alive, steps));
+    uint64_t bound = bnn_arena_bound(lives, count, alive, steps);
+    uint64_t arena = bnn_arena_place(lives, order, count, bound);
+    CHECK(arena >= bound);
+    CHECK(!check || arena * 10 <= bound * 13);
     for (uint32_t i = 0; i < count && check; i++)
         for (uint32_t j = 0; j <= i; j++) {
             const bnn_lifetime *a = &lives[i], *b = &lives[j];
