@@ -2,4 +2,4 @@
 
 #include "window_body.h"
 
-const bnn_window_kernel bnn_window_avx2 = {.isa = BNN_ISA_avx2, .max = max, .mean = mean};
+const bnn_window_kernel bnn_window_avx2 = {.isa = BNN_ISA_avx2, .max = maximum, .mean = mean};

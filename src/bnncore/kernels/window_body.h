@@ -45,6 +45,6 @@ UNROLLED void windows(const merge_kind kind, const bnn_window_run *r) {
     }
 }
 
-static void max(const bnn_window_run *r) { windows(MAXIMUM, r); }
+static void maximum(const bnn_window_run *r) { windows(MAXIMUM, r); }
 
 static void mean(const bnn_window_run *r) { windows(SUM, r); }

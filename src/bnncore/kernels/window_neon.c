@@ -2,4 +2,4 @@
 
 #include "window_body.h"
 
-const bnn_window_kernel bnn_window_neon = {.isa = BNN_ISA_neon, .max = max, .mean = mean};
+const bnn_window_kernel bnn_window_neon = {.isa = BNN_ISA_neon, .max = maximum, .mean = mean};

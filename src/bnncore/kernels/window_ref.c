@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static void max(const bnn_window_run *r) {
+static void maximum(const bnn_window_run *r) {
     for (size_t p = 0; p < r->pixels; p++) {
         float *y = r->y + p * r->n;
         memcpy(y, r->x + p * r->step, r->n * sizeof *y);
@@ -26,4 +26,4 @@ static void mean(const bnn_window_run *r) {
     }
 }
 
-const bnn_window_kernel bnn_window_ref = {.isa = BNN_ISA_ref, .max = max, .mean = mean};
+const bnn_window_kernel bnn_window_ref = {.isa = BNN_ISA_ref, .max = maximum, .mean = mean};

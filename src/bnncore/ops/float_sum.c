@@ -85,10 +85,17 @@ static uint64_t lay_scratch(state *st) {
 
 static void run(const bnn_step *step, const bnn_job *job);
 
+/* Groups of few outputs leave half of each AVX-512 vector empty, and AVX2's are then the faster ones. */
+static const bnn_fgemm_kernel *choose(const bnn_sum *s, bnn_isa isa) {
+    enum { FEW = 8, PIXELS_FROM = 8 };
+    int few = s->group_outputs <= FEW && (uint64_t)s->window.out_h * s->window.out_w >= PIXELS_FROM;
+    return bnn_fgemm_find(few && isa == BNN_ISA_avx512 ? BNN_ISA_avx2 : isa);
+}
+
 bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     bnn_step *step = p->step;
-    state st = {
-        .sum = bnn_sum_of(step->node, step->in[0]), .gemm = bnn_fgemm_find(p->isa), .pack = bnn_pack_find(p->isa)};
+    state st = {.sum = bnn_sum_of(step->node, step->in[0]), .pack = bnn_pack_find(p->isa)};
+    st.gemm = choose(&st.sum, p->isa);
     const bnn_sum *s = &st.sum;
     const bnn_window *w = &s->window;
     st.depth = (size_t)w->kernel_h * w->kernel_w * s->group_channels;
