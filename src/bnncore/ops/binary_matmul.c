@@ -1,5 +1,6 @@
-/* Products of two binary activations: each row of the first against all rows of the second, a matrix-vector product
- * (bgemv) that reads both as they lie. Threads share the rows. */
+/* Products of two binary activations. Where the first has a few rows or more, the second is packed as the weights of a
+ * bgemm kernel; else each row is a matrix-vector product (bgemv) that reads both as they lie. Threads share the pairs
+ * of matrices, or the rows where there are few pairs. */
 #include "binary_sum.h"
 #include "../error.h"
 #include "../memory.h"
@@ -8,15 +9,20 @@
 #include <string.h>
 
 enum { ZERO_ONE, SCALE };
+enum { GEMM_ROWS = 4, BAND_BYTES = 24 << 10, BAND_ROWS = 16 };
 
 typedef struct state {
+    const bnn_bgemm_kernel *gemm; /* NULL where bgemv works */
     const bnn_bgemv_kernel *gemv;
     const bnn_settle_kernel *settle;
-    size_t matrices, m, n, k; /* of one sample: pairs of matrices, rows of the first and of the second, bits a row */
+    bnn_bgemm_shape shape;
+    size_t matrices, m, n, k, padded; /* of one sample: pairs of matrices, rows of the first and of the second, bits */
+    size_t band;                      /* rows in one go */
     int zero_one;
-    float *scale, *bias; /* [n], all alike */
-    uint64_t base_at;    /* in scratch, behind the counts */
-    uint64_t zeros_at;   /* a row of zeros, behind that */
+    float *scale, *bias;                               /* [padded], all alike */
+    uint16_t *no_class;                                /* [band], zeros */
+    uint64_t counts_at, zeros_at, packed_at, level_at; /* in scratch: [padded], a row of zeros, ... */
+    uint64_t cells_at, kernel_at;
 } state;
 
 static float scale_of(const bnn_node *node) {
@@ -46,64 +52,134 @@ static bnn_status check(const bnn_check *c) {
 
 /* What the counts are taken from: K, or, where the first one's bits are 0 and 1, the ones of each row of the second:
  * the sum of a * b is then (number of +1 in b) - popcount(a XOR b). */
-static void fill_base(const state *st, const uint64_t *b, int32_t *base, const uint64_t *zeros) {
+static void fill_base(const state *st, const uint64_t *b, unsigned char *scratch, int32_t *base) {
+    uint64_t *zeros = (uint64_t *)(void *)(scratch + st->zeros_at);
+    memset(zeros, 0, bnn_words(st->k) * BNN_WORD_BYTES);
     if (st->zero_one)
         st->gemv->run(zeros, b, bnn_words(st->k), st->n, (uint32_t *)base);
     else
         for (size_t i = 0; i < st->n; i++) base[i] = (int32_t)st->k;
 }
 
+/* bgemm takes twice the counts from its levels: where the sum takes them once, levels are doubled and scales halved. */
+static void pack(const state *st, const uint64_t *b, unsigned char *scratch) {
+    int32_t *base = (int32_t *)(void *)(scratch + st->counts_at);
+    int16_t *level = (int16_t *)(void *)(scratch + st->level_at);
+    fill_base(st, b, scratch, base);
+    for (size_t i = 0; i < st->n; i++) level[i] = (int16_t)(base[i] << st->zero_one);
+    st->gemm->weights_pack(&st->shape, b, scratch + st->packed_at);
+}
+
+static void run_band(const state *st, const uint64_t *a, uint32_t rows, unsigned char *scratch, float *y) {
+    static const size_t segment = 0;
+    const bnn_bgemm_kernel *k = st->gemm;
+    size_t cell = k->cell_bytes(&st->shape);
+    uint32_t per_cell = k->pixels_per_cell;
+    if (k->cells_fill)
+        k->cells_fill(&st->shape, a, rows, 1, per_cell, scratch + st->cells_at, (rows + per_cell - 1) / per_cell);
+    k->run(&(bnn_bgemm_run){.shape = &st->shape,
+                            .weights = scratch + st->packed_at,
+                            .cells = k->cells_fill ? (const void *)(scratch + st->cells_at) : a,
+                            .tile_bytes = k->cells_fill ? cell : per_cell * cell,
+                            .rows = 1,
+                            .cols = rows,
+                            .segment = &segment,
+                            .segments = 1,
+                            .segment_taps = 1,
+                            .n_end = st->shape.outputs,
+                            .scratch = scratch + st->kernel_at,
+                            .out = {.kind = BNN_OUT_FLOAT,
+                                    .level = (const int16_t *)(const void *)(scratch + st->level_at),
+                                    .row_class = st->no_class,
+                                    .col_class = st->no_class,
+                                    .scale = st->scale,
+                                    .bias = st->bias,
+                                    .data = y,
+                                    .row_stride = st->n,
+                                    .stride = st->n}});
+}
+
+static void run_row(const state *st, const uint64_t *a, const uint64_t *b, unsigned char *scratch, float *y) {
+    int32_t *base = (int32_t *)(void *)(scratch + st->counts_at);
+    uint32_t *counts = (uint32_t *)base + st->padded, factor = st->zero_one ? 1 : 2;
+    st->gemv->run(a, b, bnn_words(st->k), st->n, counts);
+    for (size_t i = 0; i < st->n; i++) counts[i] = (uint32_t)base[i] - factor * counts[i];
+    st->settle->floats((const int32_t *)counts, 1, st->n, st->scale, st->bias, y);
+}
+
 static void run(const bnn_step *step, const bnn_job *job) {
     const state *st = step->state;
-    size_t words = bnn_words(st->k), begin, end, matrix = SIZE_MAX;
-    uint32_t *counts = (uint32_t *)(void *)job->scratch, factor = st->zero_one ? 1 : 2;
-    int32_t *base = (int32_t *)(void *)(job->scratch + st->base_at);
-    uint64_t *zeros = (uint64_t *)(void *)(job->scratch + st->zeros_at);
-    memset(zeros, 0, words * BNN_WORD_BYTES);
-    bnn_share(job, st->matrices * st->m * job->batch, 1, &begin, &end);
-    for (size_t row = begin; row < end; row++) {
-        const uint64_t *b = (const uint64_t *)job->in[1] + row / st->m * st->n * words;
-        if (row / st->m != matrix) fill_base(st, b, base, zeros);
-        matrix = row / st->m;
-        st->gemv->run((const uint64_t *)job->in[0] + row * words, b, words, st->n, counts);
-        for (size_t i = 0; i < st->n; i++) counts[i] = (uint32_t)base[i] - factor * counts[i];
-        st->settle->floats((const int32_t *)counts, 1, st->n, st->scale, st->bias,
-                           (float *)job->out[0] + (step->local_out ? 0 : row * st->n));
-        bnn_follow(job, &(bnn_part){row, 1, 0, (uint32_t)st->n});
+    size_t words = bnn_words(st->k), pairs = st->matrices * job->batch, begin, end, packed = SIZE_MAX;
+    bnn_share(job, pairs * st->m, pairs >= job->threads ? st->m : BNN_BLOCK, &begin, &end);
+    for (size_t row = begin, rows; row < end; row += rows) {
+        size_t pair = row / st->m, left = (pair + 1) * st->m - row;
+        const uint64_t *a = (const uint64_t *)job->in[0] + row * words;
+        const uint64_t *b = (const uint64_t *)job->in[1] + pair * st->n * words;
+        float *y = (float *)job->out[0] + (step->local_out ? 0 : row * st->n);
+        rows = left < st->band ? left : st->band;
+        if (rows > end - row) rows = end - row;
+        if (pair != packed && st->gemm) pack(st, b, job->scratch);
+        if (pair != packed && !st->gemm)
+            fill_base(st, b, job->scratch, (int32_t *)(void *)(job->scratch + st->counts_at));
+        packed = pair;
+        if (st->gemm)
+            run_band(st, a, (uint32_t)rows, job->scratch, y);
+        else
+            run_row(st, a, b, job->scratch, y);
+        bnn_follow(job, &(bnn_part){row, rows, 0, (uint32_t)st->n});
     }
+}
+
+static uint64_t lay_scratch(state *st) {
+    const bnn_bgemm_kernel *k = st->gemm;
+    bnn_carver scratch = {0};
+    st->counts_at = scratch.used;
+    bnn_carve(&scratch, 2 * (uint64_t)st->padded * sizeof(uint32_t));
+    st->zeros_at = scratch.used;
+    bnn_carve(&scratch, (uint64_t)bnn_words(st->k) * BNN_WORD_BYTES);
+    if (!k) return scratch.used;
+    st->packed_at = scratch.used;
+    bnn_carve(&scratch, k->weights_bytes(&st->shape));
+    st->level_at = scratch.used;
+    bnn_carve(&scratch, (uint64_t)st->padded * sizeof(int16_t));
+    st->cells_at = scratch.used;
+    if (k->cells_fill) bnn_carve(&scratch, bnn_size_mul(st->band, k->cell_bytes(&st->shape)));
+    st->kernel_at = scratch.used;
+    if (k->scratch_bytes) bnn_carve(&scratch, k->scratch_bytes(&st->shape, 1, (uint32_t)st->band));
+    return scratch.used;
 }
 
 static bnn_status prepare(bnn_prepare *p) {
     bnn_step *step = p->step;
     const bnn_spec *a = step->in[0], *b = step->in[1];
-    uint64_t k = a->dims[a->rank - 1], m = a->dims[a->rank - 2], n = b->dims[b->rank - 2],
-             matrices = bnn_spec_elements(a) / k / m;
-    uint64_t padded = bnn_round_up((size_t)n, BNN_BLOCK), table = padded * sizeof(float);
-    BNN_TRY(bnn_prepare_state(p, bnn_size_align(sizeof(state)) + 2 * table));
-    state *st = step->state;
-    *st = (state){.gemv = bnn_bgemv_find(p->isa),
-                  .settle = bnn_settle_find(p->isa),
-                  .matrices = (size_t)matrices,
-                  .m = (size_t)m,
-                  .n = (size_t)n,
-                  .k = (size_t)k,
-                  .zero_one = step->node->attributes[ZERO_ONE] != 0};
-    st->scale = (float *)(void *)((unsigned char *)step->state + bnn_size_align(sizeof(state)));
-    st->bias = st->scale + padded; /* zeros */
-    for (uint64_t i = 0; i < n; i++) st->scale[i] = scale_of(step->node);
-    bnn_carver scratch = {0};
-    bnn_carve(&scratch, table);
-    st->base_at = scratch.used;
-    bnn_carve(&scratch, table);
-    st->zeros_at = scratch.used;
-    bnn_carve(&scratch, bnn_words((size_t)k) * BNN_WORD_BYTES);
-    step->scratch_bytes = scratch.used;
+    uint32_t k = a->dims[a->rank - 1], m = a->dims[a->rank - 2], n = b->dims[b->rank - 2];
+    state st = {.gemm = m >= GEMM_ROWS && k <= BNN_BGEMM_MAX_K ? bnn_bgemm_find(p->isa) : NULL,
+                .gemv = bnn_bgemv_find(p->isa),
+                .settle = bnn_settle_find(p->isa),
+                .shape = {k, 1, n},
+                .matrices = (size_t)(bnn_spec_elements(a) / k / m),
+                .m = m,
+                .n = n,
+                .k = k,
+                .padded = bnn_round_up(n, BNN_BLOCK),
+                .band = 1,
+                .zero_one = step->node->attributes[ZERO_ONE] != 0};
+    if (st.gemm && st.gemm->isa == BNN_ISA_ref) st.gemm = NULL; /* the portable one is no faster than row by row */
+    if (st.gemm) st.band = bnn_round_up(BAND_BYTES / sizeof(float) / n + 1, BAND_ROWS);
+    uint64_t table = (uint64_t)st.padded * sizeof(float), own = bnn_size_align(sizeof st);
+    BNN_TRY(bnn_prepare_state(p, own + 2 * table + st.band * sizeof *st.no_class));
+    st.scale = (float *)(void *)((unsigned char *)step->state + own);
+    st.bias = st.scale + st.padded; /* zeros */
+    st.no_class = (uint16_t *)(void *)(st.bias + st.padded);
+    for (uint32_t i = 0; i < n; i++) st.scale[i] = scale_of(step->node) * (st.gemm && st.zero_one ? 0.5f : 1.0f);
+    step->scratch_bytes = lay_scratch(&st);
+    memcpy(step->state, &st, sizeof st);
     step->macs = step->binary_macs = bnn_size_mul(bnn_spec_elements(a), n);
-    step->family = "bgemv";
-    step->isa = st->gemv->isa;
+    step->family = st.gemm ? "bgemm" : "bgemv";
+    step->isa = st.gemm ? st.gemm->isa : st.gemv->isa;
     step->run = run;
     step->bands = 1;
-    step->band_pixels = 1;
+    step->band_pixels = st.band;
     return BNN_OK;
 }
 
