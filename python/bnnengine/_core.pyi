@@ -31,6 +31,7 @@ class StepInfo(TypedDict):
     kernel_one: str
     macs: int
     binary_macs: int
+    pass_step: int
     weight_bytes: int
 
 def crc32c(data: Buffer) -> int: ...

@@ -308,14 +308,14 @@ cdef class Plan:
                 "scratch_bytes": i.scratch_bytes, "weight_bytes": i.weight_bytes}
 
     def step_infos(self):
-        """One dict a step: name, op, kernel, kernel_one (for one sample alone), macs, binary_macs, weight_bytes, pass."""
+        """One dict a step, as _core.pyi has it; kernel_one is for one sample alone, pass_step the step that begins its pass."""
         cdef bnn_step_info s
         found = []
         for i in range(self.steps):
             bnn_plan_step(self.plan, i, &s)
             isa = s.isa.decode()
             found.append({"name": s.name.decode("utf-8"), "op": s.op.decode(), "kernel": f"{s.family.decode()} {isa}".strip(),
-                          "kernel_one": f"{s.family_one.decode()} {isa}".strip(), "macs": s.macs, "binary_macs": s.binary_macs, "weight_bytes": s.weight_bytes, "pass": s.in_pass})
+                          "kernel_one": f"{s.family_one.decode()} {isa}".strip(), "macs": s.macs, "binary_macs": s.binary_macs, "weight_bytes": s.weight_bytes, "pass_step": s.in_pass})
         return found
 
     cdef bnn_session *take_session(self) except NULL:

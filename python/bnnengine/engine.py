@@ -228,7 +228,7 @@ class Engine:
         for number, (info, ns) in enumerate(zip(infos, least, strict=True)):
             macs, kernel = info["macs"] * batch, info["kernel_one" if batch == 1 else "kernel"]
             rate = macs / ns if macs and ns else None
-            within = None if info["pass"] == number else infos[info["pass"]]["name"]
+            within = None if info["pass_step"] == number else infos[info["pass_step"]]["name"]
             steps.append(StepProfile(info["name"], info["op"], kernel, ns / 1e6, ns / total, macs, rate, within))
         return Profile(batch, total / 1e6, tuple(steps))
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnengine.errors import ModelError
-from bnnengine.layers import BatchNorm, Binarize, Flatten, Layer, MaxPool2d, ScaleBias, Sign, Threshold
+from bnnengine.layers import BatchNorm, Binarize, Conv2d, Dense, Flatten, Layer, MaxPool2d, ScaleBias, Sign, Threshold
 from bnnengine.layers.base import Spec
 from bnnengine.layers.output import Sum
 from bnnengine.model import Model, Node
@@ -256,6 +256,21 @@ def sum_then_pool_then_sign(spec: Spec, chain: Sequence[Layer]) -> Rewrite | Non
     return went, [_to_bits(layer, threshold), replace(pool, flip=flip), *flatten]
 
 
+def batch_norm_into_float_weights(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
+    """Real weights and batch norm or scale: the weights take the scale in, and a bias is all that is left to add."""
+    layer = chain[0]
+    if not isinstance(layer, (Conv2d, Dense)) or layer.weight.dtype != np.float32:
+        return None
+    folded = sum_then_affine(spec, chain)
+    if folded is None:
+        return None
+    scale = folded[1][0].scale.astype(np.float64)  # type: ignore[attr-defined]
+    weight = layer.weight * scale.reshape(-1, *[1] * (layer.weight.ndim - 1))
+    if not (np.abs(weight) <= np.finfo(np.float32).max).all():
+        return None
+    return 2, [replace(folded[1][0], weight=weight, scale=None)]  # type: ignore[type-var]
+
+
 def sum_then_affine(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
     """Sum and batch norm or scale: the sum's own scale and bias."""
     layer = chain[0]
@@ -323,6 +338,7 @@ RULES: tuple[Callable[[Spec, Sequence[Layer]], Rewrite | None], ...] = (
     sum_then_sign,
     sum_then_pool_then_sign,
     affine_then_sign,
+    batch_norm_into_float_weights,
     sum_then_affine,
     sign_alone,
     batch_norm_alone,

@@ -176,7 +176,7 @@ def test_a_residual_block_is_one_pass_in_place():
     model = g.model(g(GlobalAveragePool(), x))
     plan = run_everywhere(model, [whole(rng, 2, 6, 5, 64)])
     steps = plan.step_infos()
-    assert [steps[s["pass"]]["op"] for s in steps] == [
+    assert [steps[s["pass_step"]]["op"] for s in steps] == [
         *["clip"] * 2, *["binary_conv2d"] * 4, *["binary_conv2d"] * 4, *["binary_conv2d"] * 3, "global_average_pool",
     ]  # fmt: skip
     image = 6 * 5 * 64 * 4

@@ -184,6 +184,7 @@ ALONE = {
     "sum_then_pool_then_sign": (["BinaryConv2d", "BatchNorm", "MaxPool2d", "Sign"], ["BinaryConv2d", "MaxPool2d"]),
     "affine_then_sign": (["ScaleBias", "Binarize"], ["Binarize"]),
     "sum_then_affine": (["BinaryConv2d", "BatchNorm", "MaxPool2d", "Sign"], ["BinaryConv2d", "MaxPool2d", "Sign"]),
+    "batch_norm_into_float_weights": (["Conv2d", "BatchNorm", "MaxPool2d"], ["Conv2d", "MaxPool2d"]),
     "sign_alone": (["MaxPool2d", "Sign"], ["MaxPool2d", "Binarize"]),
     "batch_norm_alone": (["MaxPool2d", "BatchNorm"], ["MaxPool2d", "ScaleBias"]),
 }
@@ -197,6 +198,9 @@ def test_each_rule_alone(rule, monkeypatch):
     for name in names:
         if name == "BinaryConv2d":
             layers.append(BinaryConv2d(signs(rng, 4, 3, 3, 2), scale=rng.normal(size=4)))
+            channels = 4
+        elif name == "Conv2d":
+            layers.append(Conv2d(rng.normal(size=(4, 3, 3, 2)), scale=rng.normal(size=4), bias=rng.normal(size=4)))
             channels = 4
         elif name == "BatchNorm":
             layers.append(norm(rng, channels))
@@ -212,9 +216,10 @@ def test_each_rule_alone(rule, monkeypatch):
     fused = model.optimize()
     assert kinds(fused) == expected
     assert rule.__doc__
+    assert fused.nodes != model.nodes
     x = random_input(rng, model)
     np.testing.assert_allclose(fused.reference(x), model.reference(x), rtol=1e-5, atol=1e-3)
-    if rule is not fuse.sum_then_affine and rule is not fuse.batch_norm_alone:
+    if rule not in (fuse.sum_then_affine, fuse.batch_norm_into_float_weights, fuse.batch_norm_alone):
         np.testing.assert_array_equal(fused.reference(x), model.reference(x))
 
 

@@ -17,6 +17,7 @@ typedef struct state {
     bnn_sum sum;
     const bnn_fgemm_kernel *gemm;
     const bnn_pack_kernel *pack;
+    const bnn_vector_kernel *vector;
     size_t depth;  /* of one group's row */
     float *packed; /* [groups], each packed_floats apart */
     size_t packed_floats;
@@ -94,7 +95,9 @@ static const bnn_fgemm_kernel *choose(const bnn_sum *s, bnn_isa isa) {
 
 bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     bnn_step *step = p->step;
-    state st = {.sum = bnn_sum_of(step->node, step->in[0]), .pack = bnn_pack_find(p->isa)};
+    state st = {.sum = bnn_sum_of(step->node, step->in[0]),
+                .pack = bnn_pack_find(p->isa),
+                .vector = bnn_vector_find(p->isa)};
     st.gemm = choose(&st.sum, p->isa);
     const bnn_sum *s = &st.sum;
     const bnn_window *w = &s->window;
@@ -183,12 +186,9 @@ static void finish(const state *st, const share *n, float *sums, size_t stride, 
             st->pack->f32(sums + p * stride, at_once, count, st->low + n->n0, st->high + n->n0, bits + p * words);
         return;
     }
-    for (size_t p = 0; p < pixels; p++, sums += stride) {
-        if (st->scale)
-            for (size_t i = 0; i < count; i++) sums[i] *= st->scale[n->n0 + i];
-        if (st->bias)
-            for (size_t i = 0; i < count; i++) sums[i] += st->bias[n->n0 + i];
-    }
+    const bnn_rows r = {pixels, count, stride, 1};
+    if (st->scale) st->vector->merge[BNN_MULTIPLY](&r, sums, st->scale + n->n0, 0, sums);
+    if (st->bias) st->vector->merge[BNN_ADD](&r, sums, st->bias + n->n0, 0, sums);
 }
 
 /* `count` pixels whose windows begin at x, each x_stride floats behind the one before; `pixel` is the first's number.
