@@ -4,6 +4,7 @@ from bnnengine.zoo.birealnet import birealnet18, birealnet34
 from bnnengine.zoo.densenet import binarydensenet28, binarydensenet37, binarydensenet45
 from bnnengine.zoo.meliusnet import meliusnet22
 from bnnengine.zoo.quicknet import quicknet, quicknet_large, quicknet_small
+from bnnengine.zoo.reactnet import reactnet18, reactnet_a
 from bnnengine.zoo.real_to_binary import real_to_binary
 from bnnengine.zoo.resnet_e import binaryresnete18
 
@@ -18,5 +19,7 @@ __all__ = [
     "quicknet",
     "quicknet_large",
     "quicknet_small",
+    "reactnet18",
+    "reactnet_a",
     "real_to_binary",
 ]

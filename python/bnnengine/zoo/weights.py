@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,12 +15,18 @@ from bnnengine.layers import BatchNorm
 Array = npt.NDArray[Any]
 
 
+def _is_another_form(given: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether authors keep the same numbers so: a column of all of them, or with other dimensions of 1."""
+    bare = [tuple(n for n in shape if n != 1) for shape in (given, wanted)]
+    return bare[0] == bare[1] or given == (math.prod(wanted), 1)
+
+
 class Weights:
     """Hands out weights by name while a network is built.
 
     Args:
         given: name to array: convolutions (outputs, channels, kernel_h, kernel_w), dense (outputs, inputs), vectors;
-            None for random ones.
+            or the same numbers with other dimensions of 1, or as (elements, 1); None for random ones.
         seed: of the random ones.
 
     Raises:
@@ -39,6 +46,8 @@ class Weights:
         if name not in self._given:
             raise ModelError(f"weights: {name!r} is missing, an array of shape {shape}")
         array = np.asarray(self._given[name], np.float32)
+        if _is_another_form(array.shape, shape):
+            array = array.reshape(shape)
         if array.shape != shape:
             raise ModelError(f"weights: {name!r}: got shape {array.shape}, wanted {shape}")
         return array

@@ -1,0 +1,62 @@
+"""ReActNet, XNOR-Net, BinaryNet, DoReFa-Net and BNext against independent PyTorch modules, and published counts."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import layerwise  # noqa: E402 - they need torch
+from counts import count  # noqa: E402
+from twins import reactnet  # noqa: E402
+
+from bnnengine import Engine, zoo  # noqa: E402
+
+CLASSES = 10
+# builder, twin, side of the images, modules of the twin that are one layer of the zoo
+NETWORKS = {
+    "reactnet_a": (zoo.reactnet_a, reactnet.ReActNetA, 32, reactnet.CHAINS),
+    "reactnet18": (zoo.reactnet18, reactnet.ReActNet18, 32, reactnet.CHAINS),
+}
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def pair(request):
+    """A network of the zoo, its twin with the same weights, the side of images for both, and chains."""
+    build, make_twin, side, chains = NETWORKS[request.param]
+    twin = layerwise.randomize(make_twin(CLASSES), seed=7)
+    model = build(layerwise.weights_of(twin), input_shape=(side, side, 3), classes=CLASSES)
+    return model, twin, side, chains
+
+
+def images(seed, number, side):
+    return np.random.default_rng(seed).standard_normal((number, side, side, 3)).astype(np.float32)
+
+
+def run_twin(pair, x):
+    _, twin, _, chains = pair
+    return layerwise.chained(layerwise.record(twin, x), chains)
+
+
+def test_every_layer_on_the_twins_own_inputs(pair, isa):
+    model, side = pair[0], pair[2]
+    seen = run_twin(pair, images(1, 1, side))
+    bits = sum(seen[n.name].output.size for n in model.nodes if model.values[n.outputs[0]].dtype == "bits")
+    assert layerwise.compare_layers(model, seen, isa) <= bits // 10000
+
+
+def test_whole_network(pair, isa):
+    model, side = pair[0], pair[2]
+    x = images(2, 8, side)
+    seen = run_twin(pair, x)
+    clear = layerwise.clear_images(model, seen)
+    assert clear.sum() >= 2, "too few images are clear of zero to compare logits"
+    logits = seen[model.outputs[0]].output[clear]
+    layerwise.compare_logits(Engine.load(model.to_bytes(), isa=isa).predict(x[clear]), logits)
+
+
+def test_reference_of_the_whole_network(pair):
+    model, side = pair[0], pair[2]
+    x = images(2, 8, side)
+    seen = run_twin(pair, x)
+    first = np.flatnonzero(layerwise.clear_images(model, seen))[:2]
+    layerwise.compare_logits(model.reference(x[first]), seen[model.outputs[0]].output[first])
