@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import numpy.typing as npt
 
 from bnnengine.graph import Graph, Value
@@ -60,34 +59,18 @@ def _birealnet(
     input_shape: tuple[int, int, int],
     classes: int,
 ) -> Model:
-    g, w = Graph(name), Weights(None if weights is None else _rolled(weights), seed)
+    g, w = Graph(name), Weights(weights, seed)
     x = g.input(input_shape, name="image")
     x = g(Conv2d(w.conv("conv1.weight", (64, x.shape[2], 7, 7)), strides=2, padding=3), x, name="conv1")
     x = g(MaxPool2d(3, 2, 1), g(w.batch_norm("bn1", 64), x, name="bn1"), name="maxpool")
     for layer, blocks in enumerate(layers, 1):
         for block in range(blocks):
             stride = 2 if layer > 1 and block == 0 else 1
-            x = _block(g, w, x, _channels(layer), stride, f"layer{layer}.{block}")
+            x = _block(g, w, x, 32 << layer, stride, f"layer{layer}.{block}")
     dense = Dense(w.dense("fc.weight", (classes, x.shape[2])), bias=w.vector("fc.bias", classes))
     logits = g(dense, g(GlobalAveragePool(), x, name="avgpool"), name="fc")
     w.finish()
     return g.model(logits)
-
-
-def _channels(layer: int) -> int:
-    return 32 << layer
-
-
-def _rolled(weights: Mapping[str, npt.ArrayLike]) -> dict[str, npt.ArrayLike]:
-    """With (elements, 1) of the authors' binary convolutions brought to (outputs, channels, 3, 3)."""
-    rolled = dict(weights)
-    for name, values in weights.items():
-        array = np.asarray(values)
-        if name.endswith("binary_conv.weights") and array.ndim == 2 and name[5:6].isdigit():
-            outputs = _channels(int(name[5]))
-            if array.size % (9 * outputs) == 0:
-                rolled[name] = array.reshape(outputs, -1, 3, 3)
-    return rolled
 
 
 def _block(g: Graph, w: Weights, x: Value, channels: int, stride: int, prefix: str) -> Value:
