@@ -21,9 +21,11 @@ UNROLLED void tile(const size_t pixels, const size_t vectors, const bnn_fdepth_r
         lanes w[WIDE];
         UNROLL for (size_t v = 0; v < vectors; v++) w[v] =
             whole ? lanes_load(weight + v * LANES) : lanes_load_first(weight, some);
-        UNROLL for (size_t i = 0; i < pixels; i++) UNROLL for (size_t v = 0; v < vectors; v++) {
-            const float *at = x + i * r->step + v * LANES;
-            sum[i][v] = lanes_fma(whole ? lanes_load(at) : lanes_load_first(at, some), w[v], sum[i][v]);
+        UNROLL for (size_t i = 0; i < pixels; i++) {
+            const float *at = x + i * r->step;
+            IN_REGISTER(at);
+            UNROLL for (size_t v = 0; v < vectors; v++) sum[i][v] =
+                lanes_fma(whole ? lanes_load(at + v * LANES) : lanes_load_first(at, some), w[v], sum[i][v]);
         }
     }
     UNROLL for (size_t v = 0; v < vectors; v++) {

@@ -1,16 +1,19 @@
 /* For tiles whose sizes are constants: inlined where they are called, their loops gone. A loop that gcc leaves would
- * keep the tile's registers in memory. */
+ * keep the tile's registers in memory. IN_REGISTER(pointer) holds a pointer in one, where gcc would hold the distance
+ * to every place that is read near it in one each, and run out. */
 #ifndef BNN_UNROLL_H
 #define BNN_UNROLL_H
 
 #include <stddef.h>
 
 #if defined(__GNUC__)
-#define UNROLLED static inline __attribute__((always_inline))
-#define UNROLL   _Pragma("GCC unroll 16")
+#define UNROLLED             static inline __attribute__((always_inline))
+#define UNROLL               _Pragma("GCC unroll 16")
+#define IN_REGISTER(pointer) __asm__("" : "+r"(pointer))
 #else
 #define UNROLLED static __forceinline
 #define UNROLL
+#define IN_REGISTER(pointer) ((void)0)
 #endif
 
 #endif
