@@ -46,7 +46,11 @@ CASES = [
     Branches(CLIP, tensor(4, dtype=INT32), r"high: got int32 \(3,\), wanted float32"),
     Branches("attribute 0, MUST be at most 6", node(2, attribute0=7), "function: got 7, wanted 0 to 6"),
     Branches(SAME, value(4, dim0=4), r"output: the file says float32 \(4, 2, 3\), but"),
-    Branches("prelu | float32 [..., C] | float32, same shape", node(5, operator=12), r"shift in: got bits \(3,\), wanted float32"),
+    Branches(
+        "prelu | float32 [..., C] | float32, same shape",
+        node(5, operator=12),
+        r"shift in: got bits \(3,\), wanted float32",
+    ),
     Branches(SECOND, value(1, dim0=4), r"second input: got float32 \(4,\), wanted the shape of the first"),
     Branches(SECOND, value(1, dim0=3, rank=2, dim1=3), r"second input: got float32 \(3, 3\), wanted the shape"),
     Branches(SECOND, node(4, input1=1, input0=1), r"output: the file says float32 \(2, 2, 3\), but the layer"),

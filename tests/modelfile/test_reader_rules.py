@@ -10,6 +10,7 @@ import cases_elementwise
 import cases_graph
 import cases_operators
 import cases_pools
+import cases_structure
 import cases_tables
 import cases_vectors
 import pytest
@@ -22,6 +23,7 @@ CASES = [
     *cases_operators.CASES,
     *cases_elementwise.CASES,
     *cases_pools.CASES,
+    *cases_structure.CASES,
     *cases_vectors.CASES,
 ]
 FORMAT = (Path(__file__).resolve().parents[2] / "docs" / "format.md").read_text(encoding="utf-8")

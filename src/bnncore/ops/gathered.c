@@ -2,6 +2,7 @@
  * rows are cut into chunks that a bgemm kernel may sum, and the counts of all chunks and planes add up before the
  * output. */
 #include "binary_sum.h"
+#include "bits_copy.h"
 #include "../memory.h"
 
 #include <string.h>
@@ -45,16 +46,6 @@ uint64_t bnn_gathered_bytes(const bnn_sum *s, const bnn_bgemm_kernel *gemm) {
 }
 
 /* Bits from .. from+n-1 of src, put at bit `to` of dst, which holds zeros there. */
-static void copy_bits(uint64_t *dst, size_t to, const uint64_t *src, size_t from, size_t n) {
-    while (n) {
-        size_t take = 64 - from % 64 < n ? 64 - from % 64 : n;
-        if (take > 64 - to % 64) take = 64 - to % 64;
-        uint64_t bits = src[from / 64] >> from % 64 & (take == 64 ? ~UINT64_C(0) : (UINT64_C(1) << take) - 1);
-        dst[to / 64] |= bits << to % 64;
-        to += take, from += take, n -= take;
-    }
-}
-
 static void set_bits(uint64_t *dst, size_t to, size_t n) {
     while (n--) bnn_bit_set(dst, to++);
 }
@@ -67,7 +58,7 @@ static void pack_group(bnn_gathered *g, const bnn_sum *s, uint32_t group, uint64
     memset(tight, 0, g->row_words * outputs * BNN_WORD_BYTES);
     for (size_t n = 0; n < outputs; n++)
         for (uint32_t tap = 0; tap < taps; tap++, from += words)
-            copy_bits(tight + n * g->row_words, (size_t)tap * s->group_channels, from, 0, s->group_channels);
+            bnn_bits_copy(tight + n * g->row_words, (size_t)tap * s->group_channels, from, 0, s->group_channels);
     for (uint32_t c = 0; c < g->chunks; c++) {
         bnn_bgemm_shape shape = chunk_shape(s, c);
         size_t chunk_words = bnn_words(shape.channels);
@@ -117,8 +108,8 @@ static void gather_tap(const bnn_gathered *g, const bnn_sum *s, const unsigned c
                        uint32_t group, size_t to, uint64_t *tight) {
     size_t first = (size_t)group * s->group_channels;
     if (s->in == BNN_BITS) {
-        copy_bits(tight, to, (const uint64_t *)(const void *)image + pixel * bnn_words(s->in_channels), first,
-                  s->group_channels);
+        bnn_bits_copy(tight, to, (const uint64_t *)(const void *)image + pixel * bnn_words(s->in_channels), first,
+                      s->group_channels);
         return;
     }
     const uint8_t *x = image + pixel * s->in_channels + first;

@@ -1,0 +1,18 @@
+/* Runs of bits from anywhere to anywhere. */
+#ifndef BNN_BITS_COPY_H
+#define BNN_BITS_COPY_H
+
+#include "../layout.h"
+
+/* n bits, from bit `from` of src to bit `to` of dst, where zeros lie. */
+static inline void bnn_bits_copy(uint64_t *dst, size_t to, const uint64_t *src, size_t from, size_t n) {
+    while (n) {
+        size_t take = BNN_WORD_BITS - from % BNN_WORD_BITS < n ? BNN_WORD_BITS - from % BNN_WORD_BITS : n;
+        if (take > BNN_WORD_BITS - to % BNN_WORD_BITS) take = BNN_WORD_BITS - to % BNN_WORD_BITS;
+        uint64_t mask = take == BNN_WORD_BITS ? ~UINT64_C(0) : (UINT64_C(1) << take) - 1;
+        dst[to / BNN_WORD_BITS] |= (src[from / BNN_WORD_BITS] >> from % BNN_WORD_BITS & mask) << to % BNN_WORD_BITS;
+        to += take, from += take, n -= take;
+    }
+}
+
+#endif

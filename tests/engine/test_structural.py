@@ -1,0 +1,111 @@
+"""Operators that move numbers, against their references, for bits whose channels do not fill words and for floats."""
+
+import numpy as np
+import pytest
+from everywhere import run_everywhere
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bnnengine import (
+    ChannelShuffle,
+    Concat,
+    Flatten,
+    Graph,
+    Pad,
+    Reshape,
+    ScaleBias,
+    Sign,
+    Slice,
+    TopK,
+    Transpose,
+    Upsample2d,
+)
+
+seeds = st.integers(0, 2**32)
+CHANNELS = [1, 3, 31, 33, 63, 64, 65, 127, 128, 130, 192, 257]
+
+
+def floats(rng, *shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def build(layers, shapes, bits, seed):
+    """Inputs, perhaps as bits, through a layer, and out as floats."""
+    rng = np.random.default_rng(seed)
+    g = Graph()
+    values = [g.input(shape, name=f"x{i}") for i, shape in enumerate(shapes)]
+    signs = [g(Sign(), v) for v in values] if bits else values
+    value = signs
+    for layer in layers:
+        value = [g(layer, *value)]
+    model = g.model(g(ScaleBias(), value[0]) if bits else value[0])
+    run_everywhere(model, [floats(rng, 3, *shape) for shape in shapes])
+
+
+@settings(max_examples=80, deadline=None)
+@given(seeds, st.booleans())
+def test_concat(seed, bits):
+    rng = np.random.default_rng(seed)
+    rank = int(rng.integers(1, 5))
+    axis = int(rng.integers(0, rank))
+    shape = [int(n) for n in rng.integers(1, 5, rank)]
+    shape[-1] = int(rng.choice(CHANNELS))
+    shapes = []
+    for _ in range(int(rng.integers(2, 9))):
+        shape[axis] = int(rng.choice(CHANNELS)) if axis == rank - 1 else int(rng.integers(1, 4))
+        shapes.append(tuple(shape))
+    build([Concat(axis=axis if rng.random() < 0.5 else axis - rank)], shapes, bits, seed)
+
+
+@settings(max_examples=80, deadline=None)
+@given(seeds, st.booleans())
+def test_slice(seed, bits):
+    rng = np.random.default_rng(seed)
+    rank = int(rng.integers(1, 5))
+    shape = [int(n) for n in rng.integers(1, 6, rank)]
+    shape[-1] = int(rng.choice(CHANNELS))
+    axis = int(rng.integers(0, rank))
+    start = int(rng.integers(0, shape[axis]))
+    stop = int(rng.integers(start + 1, shape[axis] + 1))
+    build([Slice(start, None if stop == shape[axis] else stop, axis)], [tuple(shape)], bits, seed)
+
+
+@settings(max_examples=80, deadline=None)
+@given(seeds, st.booleans())
+def test_transpose_and_reshape(seed, bits):
+    rng = np.random.default_rng(seed)
+    rank = int(rng.integers(1, 7))
+    shape = [int(n) for n in rng.integers(1, 4, rank)]
+    shape[int(rng.integers(0, rank))] = int(rng.choice([5, 64, 66, 130]))
+    axes = tuple(int(a) for a in rng.permutation(rank))
+    shuffled = [shape[a] for a in axes]
+    cut = int(rng.integers(1, rank + 1))
+    back = [*shuffled[: cut - 1], -1]
+    build([Transpose(axes), Reshape(back)], [tuple(shape)], bits, seed)
+    build([Reshape([-1, *shape[1:][::-1]]), Flatten()], [tuple(shape)], bits, seed)
+
+
+@pytest.mark.parametrize("bits", [False, True])
+@pytest.mark.parametrize(("channels", "groups"), [(6, 3), (64, 2), (130, 13), (257, 1), (192, 192)])
+def test_channel_shuffle(channels, groups, bits):
+    build([ChannelShuffle(groups)], [(3, 2, channels)], bits, 0)
+
+
+@pytest.mark.parametrize("bits", [False, True])
+@pytest.mark.parametrize("channels", [1, 63, 64, 130])
+@pytest.mark.parametrize("value", [1.0, -1.0])
+def test_pad_and_upsample(channels, value, bits):
+    build([Pad(((1, 2), (3, 0)), value), Upsample2d((2, 3))], [(3, 2, channels)], bits, 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seeds)
+def test_top_k(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 40))
+    k = int(rng.integers(1, n + 1))
+    g = Graph()
+    model = g.model(*g(TopK(k), g.input((2, n), name="x")))
+    x = rng.integers(-4, 5, (3, 2, n)).astype(np.float32)
+    x[rng.random(x.shape) < 0.1] = rng.choice([np.nan, np.inf, -np.inf])
+    run_everywhere(model, [x])
