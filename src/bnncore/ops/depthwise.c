@@ -1,6 +1,6 @@
 /* Float32 convolution of each channel by itself. A row of outputs whose taps all lie within the image's width is one
- * call of the kernel, which reads the image where it lies; rows above and below the image, and what lies beside it for
- * the first and last pixels of a row, are read from a row of the pad value. */
+ * call of the kernel, which reads the image where it lies; the first and last outputs of a row, whose windows stand
+ * over its sides, are made one by one. Rows of zeros above and below the image are left out. */
 #include "binarize.h"
 #include "binary_sum.h"
 #include "../error.h"
@@ -15,7 +15,7 @@ typedef struct state {
     float *weights;      /* [taps][channels] */
     float *scale, *bias; /* NULL where both are absent */
     float *low, *high;   /* the range that becomes +1, for bits */
-    float *pads;         /* an input row of the pad value */
+    float *pads;         /* a pixel of the pad value */
     uint32_t begin, end; /* the outputs of a row whose taps lie within the image's width */
     uint64_t sums_at;    /* in scratch, behind the taps */
 } state;
@@ -26,26 +26,36 @@ int bnn_depthwise_fits(const bnn_sum *s) {
 
 static size_t taps_of(const bnn_sum *s) { return (size_t)s->window.kernel_h * s->window.kernel_w; }
 
-static const float *tap_at(const state *st, const float *row, uint32_t ox, uint32_t j) {
-    const bnn_window *w = &st->sum.window;
-    int64_t x = (int64_t)ox * w->stride_w + (int64_t)j * w->dilation_w - w->pad_left;
-    return row && x >= 0 && x < w->in_w ? row + (size_t)x * st->sum.outputs : st->pads;
-}
-
-/* Outputs ox .. ox+pixels-1 of a row; more than one only where all taps lie within the width. */
+/* Outputs ox .. ox+pixels-1 of a row; more than one only where all taps lie within the image, or those that do not are
+ * rows of zeros, which are left out. */
 static void run_pixels(const state *st, const float *image, uint32_t oy, uint32_t ox, uint32_t pixels,
                        const float **taps, float *y) {
     const bnn_sum *s = &st->sum;
     const bnn_window *w = &s->window;
-    const float **tap = taps;
-    if (!pixels) return;
-    for (uint32_t i = 0; i < w->kernel_h; i++) {
-        int64_t in_y = (int64_t)oy * w->stride_h + (int64_t)i * w->dilation_h - w->pad_top;
-        const float *row = in_y >= 0 && in_y < w->in_h ? image + (size_t)in_y * w->in_w * s->outputs : st->pads;
-        for (uint32_t j = 0; j < w->kernel_w; j++) *tap++ = tap_at(st, row, ox, j);
+    uint32_t i0, i1;
+    size_t count = 0;
+    bnn_window_taps(oy, w->stride_h, w->dilation_h, w->pad_top, w->kernel_h, w->in_h, &i0, &i1);
+    uint32_t first = s->pad_value == BNN_PAD_ZERO ? i0 : 0, last = s->pad_value == BNN_PAD_ZERO ? i1 : w->kernel_h;
+    for (uint32_t i = first; i < last; i++) {
+        size_t row = ((size_t)oy * w->stride_h + (size_t)i * w->dilation_h - w->pad_top) * w->in_w;
+        for (uint32_t j = 0; j < w->kernel_w; j++) {
+            int64_t x = (int64_t)ox * w->stride_w + (int64_t)j * w->dilation_w - w->pad_left;
+            int inside = i >= i0 && i < i1 && x >= 0 && x < w->in_w;
+            taps[count++] = inside ? image + (row + (size_t)x) * s->outputs : st->pads;
+        }
     }
-    st->kernel->run(&(bnn_fdepth_run){taps, taps_of(s), s->outputs, pixels, (size_t)w->stride_w * s->outputs,
-                                      st->weights, st->scale, st->bias, y + (size_t)ox * s->outputs});
+    st->kernel->run(&(bnn_fdepth_run){taps, count, s->outputs, pixels, (size_t)w->stride_w * s->outputs,
+                                      st->weights + (size_t)first * w->kernel_w * s->outputs, st->scale, st->bias,
+                                      y + (size_t)ox * s->outputs});
+}
+
+/* How many outputs one call may make at the place: those of the row whose taps lie within the width, or one. */
+static uint32_t neighbours(const state *st, uint32_t oy, uint32_t ox) {
+    const bnn_window *w = &st->sum.window;
+    uint32_t i0, i1;
+    bnn_window_taps(oy, w->stride_h, w->dilation_h, w->pad_top, w->kernel_h, w->in_h, &i0, &i1);
+    if (st->sum.pad_value != BNN_PAD_ZERO && i1 - i0 < w->kernel_h) return 1;
+    return ox >= st->begin && ox < st->end ? st->end - ox : 1;
 }
 
 static void run(const bnn_step *step, const bnn_job *job) {
@@ -60,9 +70,10 @@ static void run(const bnn_step *step, const bnn_job *job) {
         uint32_t oy = (uint32_t)(unit % w->out_h);
         size_t pixel = unit * w->out_w, at = step->local_out ? 0 : pixel;
         float *y = s->to_bits ? (float *)(void *)(job->scratch + st->sums_at) : (float *)job->out[0] + at * s->outputs;
-        for (uint32_t ox = 0; ox < st->begin; ox++) run_pixels(st, image, oy, ox, 1, taps, y);
-        run_pixels(st, image, oy, st->begin, st->end - st->begin, taps, y);
-        for (uint32_t ox = st->end; ox < w->out_w; ox++) run_pixels(st, image, oy, ox, 1, taps, y);
+        for (uint32_t ox = 0, pixels; ox < w->out_w; ox += pixels) {
+            pixels = neighbours(st, oy, ox);
+            run_pixels(st, image, oy, ox, pixels, taps, y);
+        }
         if (s->to_bits)
             st->pack->f32(y, w->out_w, s->outputs, st->low, st->high,
                           (uint64_t *)job->out[0] + at * bnn_words(s->outputs));
@@ -79,7 +90,7 @@ static void lay(state *st, bnn_carver *carver) {
     st->bias = bnn_carve(carver, affine ? vector : 0);
     st->low = bnn_carve(carver, s->to_bits ? vector : 0);
     st->high = bnn_carve(carver, s->to_bits ? vector : 0);
-    st->pads = bnn_carve(carver, bnn_size_mul(vector, s->window.in_w));
+    st->pads = bnn_carve(carver, vector);
     if (!affine) st->scale = st->bias = NULL;
 }
 
@@ -96,7 +107,7 @@ static void fill(state *st, float *rows) {
     }
     if (s->to_bits) bnn_ranges(s->threshold, s->flip, st->low, st->high);
     const float pad = bnn_sum_pad(s);
-    for (size_t i = 0; i < (size_t)s->window.in_w * s->outputs; i++) st->pads[i] = pad;
+    for (size_t c = 0; c < s->outputs; c++) st->pads[c] = pad;
 }
 
 bnn_status bnn_depthwise_prepare(bnn_prepare *p) {
