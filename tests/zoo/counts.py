@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bnnengine import BatchNorm, BlurPool2d, Conv2d, Dense, Model, RPReLU, RSign
+from bnnengine import BatchNorm, Binarize, BlurPool2d, Clip, Conv2d, Dense, Model, RPReLU, RSign
 from bnnengine.layers.output import Sum
 
 
@@ -41,9 +41,12 @@ def count(model: Model) -> Counts:
                 found.real += weights + (0 if layer.bias is None else layer.outputs)
                 found.real_macs += macs
             else:
-                assert model.values[node.inputs[0]].dtype == "bits", node.name
                 found.binary += weights
-                found.binary_macs += macs
+                found.real += 0 if layer.bias is None else layer.outputs
+                if model.values[node.inputs[0]].dtype == "bits":
+                    found.binary_macs += macs
+                else:
+                    found.real_macs += macs
         elif isinstance(layer, BlurPool2d):
             found.blur += layer.taps.size**2 * shape[-1]
             found.real_macs += layer.taps.size**2 * int(np.prod(shape))
@@ -51,6 +54,6 @@ def count(model: Model) -> Counts:
             found.norm_channels += layer.gamma.size
         elif isinstance(layer, (RSign, RPReLU)):
             found.real += shape[-1] * (1 if isinstance(layer, RSign) else 3)
-        else:
+        elif not isinstance(layer, (Binarize, Clip)):  # whose limits are not learned
             found.real += layer.for_channels(shape[-1]).parameters
     return found

@@ -70,13 +70,28 @@ def before_sign(layer: Layer, x: np.ndarray) -> np.ndarray | None:
 
 
 def record(twin: torch.nn.Module, images: np.ndarray) -> dict[str, Record]:
-    """Runs the twin on images (N, H, W, C); what each of its leaf modules saw, by name."""
+    """Runs the twin on images (N, H, W, C); what each of its leaf modules saw, by name.
+
+    Bits are +1 and -1 here where the twin's are 0 and 1 (modules with `zero_one`), and flattened images have their
+    channels last.
+    """
     seen: dict[str, Record] = {}
+    kept, as_ours = [], {}  # what modules made, so that ids stay theirs, and by id what stands for it here
+
+    def ours(tensor):
+        return as_ours[id(tensor)] if id(tensor) in as_ours else channels_last(tensor)
 
     def hook(name):
-        def keep(_, inputs, output):
+        def keep(module, inputs, output):
             assert name not in seen, f"{name} ran twice"
-            seen[name] = Record([channels_last(x).astype(np.float32) for x in inputs], channels_last(output))
+            read, made = [ours(x) for x in inputs], channels_last(output)
+            if isinstance(module, torch.nn.Flatten):
+                made = read[0].reshape(len(read[0]), -1)
+            elif getattr(module, "zero_one", False):
+                made = 2 * made - 1
+            kept.append(output)
+            as_ours[id(output)] = made
+            seen[name] = Record([x.astype(np.float32) for x in read], made)
 
         return keep
 
@@ -159,14 +174,13 @@ def compare_layers(model: Model, seen: dict[str, Record], isa: str | None = None
 
 def clear_images(model: Model, seen: dict[str, Record]) -> np.ndarray:
     """Which images have no value before a sign within NEAR of zero."""
-    clear = None
+    clear = np.ones(len(seen[model.outputs[0]].output), bool)
     for node in model.nodes:
         values = before_sign(node.layer, seen[node.name].inputs[0])
         if values is not None:
             near = np.abs(values) <= NEAR
             far = ~near.reshape(len(near), -1).any(axis=1)
-            clear = far if clear is None else clear & far
-    assert clear is not None
+            clear &= far
     return clear
 
 

@@ -1,21 +1,35 @@
 """ReActNet, XNOR-Net, BinaryNet, DoReFa-Net and BNext against independent PyTorch modules, and published counts."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 import layerwise  # noqa: E402 - they need torch
-from counts import count  # noqa: E402
-from twins import reactnet  # noqa: E402
+from twins import binarynet, dorefa, reactnet, xnornet  # noqa: E402
 
 from bnnengine import Engine, zoo  # noqa: E402
 
 CLASSES = 10
 # builder, twin, side of the images, modules of the twin that are one layer of the zoo
 NETWORKS = {
+    "binarynet": (zoo.binarynet, partial(binarynet.Vgg, side=16), 16, []),
+    "binarynet_wide": (partial(zoo.binarynet, width=3), partial(binarynet.Vgg, side=8, width=3), 8, []),
+    "binaryconnect": (zoo.binaryconnect, partial(binarynet.Vgg, side=16, activation=torch.nn.ReLU), 16, []),
+    "cnv": (zoo.cnv, binarynet.Cnv, 32, []),
     "reactnet_a": (zoo.reactnet_a, reactnet.ReActNetA, 32, reactnet.CHAINS),
     "reactnet18": (zoo.reactnet18, reactnet.ReActNet18, 32, reactnet.CHAINS),
+    "xnornet": (zoo.xnornet, partial(xnornet.XnorNet, left=2), 95, []),
+    "xnornet_unscaled": (
+        partial(zoo.xnornet, input_scale=False),
+        partial(xnornet.XnorNet, left=1, scaled=False),
+        67,
+        [],
+    ),
+    "dorefanet": (zoo.dorefanet, partial(dorefa.DoReFaNet, left=4), 76, []),
+    "dorefanet_ungrouped": (partial(zoo.dorefanet, groups=1), partial(dorefa.DoReFaNet, left=1, groups=1), 52, []),
 }
 
 

@@ -21,6 +21,18 @@ def _is_another_form(given: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
     return bare[0] == bare[1] or given == (math.prod(wanted), 1)
 
 
+def image_rows(weight: Array, image: tuple[int, ...]) -> Array:
+    """A dense layer's weight over a flattened image, from PyTorch's order, channels first, to ours, channels last.
+
+    Args:
+        weight: (outputs, channels x height x width).
+        image: (height, width, channels).
+    """
+    height, width, channels = image
+    rows = weight.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(rows.reshape(weight.shape))
+
+
 class Weights:
     """Hands out weights by name while a network is built.
 
