@@ -1,5 +1,7 @@
 """Operators that move numbers, against their references, for bits whose channels do not fill words and for floats."""
 
+import math
+
 import numpy as np
 import pytest
 from everywhere import run_everywhere
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnnengine import (
+    BinaryConv2d,
     ChannelShuffle,
     Concat,
     Flatten,
@@ -29,16 +32,23 @@ def floats(rng, *shape):
     return rng.standard_normal(shape).astype(np.float32)
 
 
+def leave(g, value, rng):
+    """Bits out as floats, and as sums over their words, where a 1 past the last channel would count."""
+    *pixels, channels = value.shape
+    image = g(Reshape((math.prod(pixels), 1, channels)), value)
+    return g(ScaleBias(), value), g(BinaryConv2d(rng.choice([-1, 1], (3, 1, 1, channels))), image)
+
+
 def build(layers, shapes, bits, seed):
-    """Inputs, perhaps as bits, through a layer, and out as floats."""
+    """Inputs, perhaps as bits, through layers, and out as floats."""
     rng = np.random.default_rng(seed)
     g = Graph()
     values = [g.input(shape, name=f"x{i}") for i, shape in enumerate(shapes)]
-    signs = [g(Sign(), v) for v in values] if bits else values
-    value = signs
+    if bits:
+        values = [g(Sign(), v) for v in values]
     for layer in layers:
-        value = [g(layer, *value)]
-    model = g.model(g(ScaleBias(), value[0]) if bits else value[0])
+        values = [g(layer, *values)]
+    model = g.model(*(leave(g, values[0], rng) if bits else values))
     run_everywhere(model, [floats(rng, 3, *shape) for shape in shapes])
 
 
