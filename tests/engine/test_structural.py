@@ -95,10 +95,10 @@ def test_transpose_and_reshape(seed, bits):
     build([Reshape([-1, *shape[1:][::-1]]), Flatten()], [tuple(shape)], bits, seed)
 
 
-@pytest.mark.parametrize("bits", [False, True])
-@pytest.mark.parametrize(("channels", "groups"), [(6, 3), (64, 2), (130, 13), (257, 1), (192, 192)])
-def test_channel_shuffle(channels, groups, bits):
-    build([ChannelShuffle(groups)], [(3, 2, channels)], bits, 0)
+@settings(max_examples=80, deadline=None)
+@given(st.integers(1, 70), st.integers(1, 40), st.booleans())
+def test_channel_shuffle(groups, each, bits):
+    build([ChannelShuffle(groups)], [(3, 2, groups * each)], bits, groups)
 
 
 @pytest.mark.parametrize("bits", [False, True])

@@ -6,6 +6,9 @@
 
 /* n bits, from bit `from` of src to bit `to` of dst, where zeros lie. */
 static inline void bnn_bits_copy(uint64_t *dst, size_t to, const uint64_t *src, size_t from, size_t n) {
+    if (from % BNN_WORD_BITS == 0 && to % BNN_WORD_BITS == 0)
+        for (; n >= BNN_WORD_BITS; n -= BNN_WORD_BITS, from += BNN_WORD_BITS, to += BNN_WORD_BITS)
+            dst[to / BNN_WORD_BITS] = src[from / BNN_WORD_BITS];
     while (n) {
         size_t take = BNN_WORD_BITS - from % BNN_WORD_BITS < n ? BNN_WORD_BITS - from % BNN_WORD_BITS : n;
         if (take > BNN_WORD_BITS - to % BNN_WORD_BITS) take = BNN_WORD_BITS - to % BNN_WORD_BITS;

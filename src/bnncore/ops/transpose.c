@@ -3,6 +3,12 @@
 
 #include <string.h>
 
+/* What few bits become, each `groups` bits from the last. */
+typedef struct spread {
+    uint32_t bits;
+    uint64_t apart[256];
+} spread;
+
 static const uint32_t moved = 1u << BNN_BITS | 1u << BNN_FLOAT32;
 
 static bnn_status check_transpose(const bnn_check *c) {
@@ -26,6 +32,17 @@ static bnn_status check_shuffle(const bnn_check *c) {
     if (groups == 0 || channels % groups)
         return bnn_bad_node(c, "groups: got %u, must divide the %u channels", (unsigned)groups, (unsigned)channels);
     return bnn_check_output(c, in->dtype, in->rank, in->dims);
+}
+
+/* One bit of each of `count` rows, which are `stride` words apart. */
+static void put_column(const uint64_t *rows, size_t bit, size_t stride, size_t count, uint64_t *y) {
+    rows += bit / BNN_WORD_BITS, bit %= BNN_WORD_BITS;
+    for (size_t i = 0; i < count; i += BNN_WORD_BITS) {
+        size_t n = count - i < BNN_WORD_BITS ? count - i : BNN_WORD_BITS;
+        uint64_t word = 0;
+        for (size_t k = 0; k < n; k++) word |= (rows[(i + k) * stride] >> bit & 1) << k;
+        *y++ = word;
+    }
 }
 
 /* An output row is what the last axis holds; where its numbers lie in the input follows from the strides. */
@@ -57,10 +74,27 @@ static void run_transpose(const bnn_step *step, const bnn_job *job) {
             memcpy(y, words + from / count * in_words, in_words * BNN_WORD_BYTES);
             continue;
         }
-        memset(y, 0, out_words * BNN_WORD_BYTES);
-        for (size_t i = 0; i < count; i++, from += step_size)
-            if (bnn_bit_get(words + from / in->dims[last] * in_words, from % in->dims[last])) bnn_bit_set(y, i);
+        put_column(words + from / in->dims[last] * in_words, from % in->dims[last],
+                   step_size / in->dims[last] * in_words, count, y);
     }
+}
+
+static void shuffle_floats(const float *x, size_t groups, size_t each, float *y) {
+    for (size_t g = 0; g < groups; g++)
+        for (size_t j = 0; j < each; j++) y[j * groups + g] = x[g * each + j];
+}
+
+/* Up to 8 neighbouring bits of a group at once: a table puts them `groups` apart, within 64 bits. */
+static void shuffle_bits(const spread *s, const uint64_t *x, size_t groups, size_t each, uint64_t *y) {
+    for (size_t g = 0; g < groups; g++)
+        for (size_t j = 0; j < each; j += s->bits) {
+            size_t n = each - j < s->bits ? each - j : s->bits, from = g * each + j, to = j * groups + g;
+            uint64_t few = x[from / 64] >> from % 64;
+            if (from % 64 + n > 64) few |= x[from / 64 + 1] << (64 - from % 64);
+            uint64_t apart = s->apart[few & ((1u << n) - 1)];
+            y[to / 64] |= apart << to % 64;
+            if (to % 64 + (n - 1) * groups >= 64) y[to / 64 + 1] |= apart >> (64 - to % 64);
+        }
 }
 
 static void run_shuffle(const bnn_step *step, const bnn_job *job) {
@@ -68,21 +102,15 @@ static void run_shuffle(const bnn_step *step, const bnn_job *job) {
     size_t groups = step->node->attributes[0], channels = in->dims[in->rank - 1], each = channels / groups, begin, end;
     size_t words = bnn_words(channels);
     bnn_share(job, (size_t)bnn_spec_elements(in) / channels * job->batch, 1, &begin, &end);
-    for (size_t row = begin; row < end; row++) {
-        if (in->dtype == BNN_FLOAT32) {
-            const float *x = (const float *)job->in[0] + row * channels;
-            float *y = (float *)job->out[0] + row * channels;
-            for (size_t g = 0; g < groups; g++)
-                for (size_t j = 0; j < each; j++) y[j * groups + g] = x[g * each + j];
-            continue;
-        }
-        const uint64_t *x = (const uint64_t *)job->in[0] + row * words;
-        uint64_t *y = (uint64_t *)job->out[0] + row * words;
-        memset(y, 0, words * BNN_WORD_BYTES);
-        for (size_t g = 0; g < groups; g++)
-            for (size_t j = 0; j < each; j++)
-                if (bnn_bit_get(x, g * each + j)) bnn_bit_set(y, j * groups + g);
-    }
+    if (in->dtype == BNN_BITS)
+        memset((uint64_t *)job->out[0] + begin * words, 0, (end - begin) * words * BNN_WORD_BYTES);
+    for (size_t row = begin; row < end; row++)
+        if (in->dtype == BNN_BITS)
+            shuffle_bits(step->state, (const uint64_t *)job->in[0] + row * words, groups, each,
+                         (uint64_t *)job->out[0] + row * words);
+        else
+            shuffle_floats((const float *)job->in[0] + row * channels, groups, each,
+                           (float *)job->out[0] + row * channels);
 }
 
 static bnn_status prepare_transpose(bnn_prepare *p) {
@@ -92,6 +120,13 @@ static bnn_status prepare_transpose(bnn_prepare *p) {
 
 static bnn_status prepare_shuffle(bnn_prepare *p) {
     p->step->run = run_shuffle;
+    if (p->step->in[0]->dtype != BNN_BITS) return BNN_OK;
+    BNN_TRY(bnn_prepare_state(p, sizeof(spread)));
+    spread *s = p->step->state;
+    uint32_t groups = p->step->node->attributes[0];
+    s->bits = groups <= 8 ? 8 : groups <= 32 ? 64 / groups : 1;
+    for (uint32_t few = 0; few < 1u << s->bits; few++)
+        for (uint32_t i = 0; i < s->bits; i++) s->apart[few] |= (uint64_t)(few >> i & 1) << i * groups;
     return BNN_OK;
 }
 
