@@ -1,8 +1,8 @@
-"""Copies the installed OpenVINO into DIR and hides AVX-512 from the copy, so that it takes its AVX2 kernels.
+"""Copies the installed OpenVINO, or another package, into DIR and hides AVX-512 from the copy.
 
-    python benchmarks/hide_avx512.py DIR
+    python benchmarks/hide_avx512.py DIR [openvino | onnxruntime]
 
-OpenVINO asks which registers the system saves (the instruction xgetbv) and has no setting to ask for less. In the copy
+Both ask which registers the system saves (the instruction xgetbv) and have no setting to ask for less. In the copy
 that instruction is replaced by one that answers "SSE and AVX, no more", as on an AVX2 machine: push 7; pop rax.
 """
 
@@ -16,22 +16,21 @@ ASK, ANSWER = b"\x31\xc9\x0f\x01\xd0", b"\x31\xc9\x6a\x07\x58"  # xor ecx, ecx; 
 
 def main() -> None:
     """Makes the copy."""
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
-    found = find_spec("openvino")
+    package = sys.argv[2] if len(sys.argv) == 3 else "openvino"
+    found = find_spec(package)
     if found is None or found.origin is None:
-        sys.exit("openvino is not installed: pip install openvino")
-    target = Path(sys.argv[1]) / "openvino"
+        sys.exit(f"{package} is not installed: pip install {package}")
+    target = Path(sys.argv[1]) / package
     shutil.copytree(Path(found.origin).parent, target)
     changed = 0
-    for library in target.glob("libs/*.so*"):
+    for library in target.glob("**/*.so*"):
         data = library.read_bytes()
         if ASK in data:
             library.write_bytes(data.replace(ASK, ANSWER))
             changed += data.count(ASK)
-    print(
-        f"{target}: {changed} places changed; run conv3x3.py --openvino {sys.argv[1]} and look at the kernel it names"
-    )
+    print(f"{target}: {changed} places changed; put it before the other with --{package} {sys.argv[1]}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,129 @@
+"""Whole networks of the zoo, batch 1, here and in other engines, interleaved in one run.
+
+    python benchmarks/networks.py [--models birealnet18,quicknet] [--threads 1] [--isa avx2] [--rounds 7] [--json]
+
+Each network is random weights in the published topology. What is compared:
+
+    ort            ONNX Runtime, float32, without the signs: the fastest that a float engine does with this topology
+    ort signs      the same with a Sign before each binary convolution: what a trained network needs there
+    openvino       its 1-bit convolution (float32 elsewhere), from the same layers
+    lce, lce indirect   Larq Compute Engine with Larq Zoo's own network of that name, both settings of its binary GEMM
+
+OpenVINO and ONNX Runtime (with signs) get our weights, and their first output is compared with ours before anything is
+timed: `difference` is the greatest one, relative to the largest output. Larq Zoo's networks have random weights of
+their own. Engines choose their instruction sets by the CPU; --openvino and --onnxruntime take folders made by
+hide_avx512.py, to compare AVX2 with AVX2 on a machine that has AVX-512. Larq Compute Engine needs its own environment:
+--lce-python PYTHON --lce-models FOLDER, from larq_models.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bnnengine import Engine, Model, zoo
+from common import least, machine, markdown, quartiles, report
+
+Timer = Callable[[float], float]
+
+
+def timers(name: str, model: Model, options: argparse.Namespace) -> tuple[dict[str, Timer], dict[str, float], str]:
+    """For each engine the least time of a call over some seconds; differences from our output; our instruction set."""
+    engine = Engine(model.to_bytes(), isa=options.isa, num_threads=options.threads)
+    x = np.random.default_rng(1).standard_normal((1, *model.inputs[0].shape)).astype(np.float32)
+    image = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+    out = engine.predict(x)
+    first = out[0] if isinstance(out, tuple) else out
+    found: dict[str, Timer] = {"bnnengine": lambda s: least(lambda: engine.predict(x, out=out), s)}
+    differences: dict[str, float] = {}
+
+    def add(label: str, run: Callable[[Any], Any], compare: bool) -> None:
+        if compare:
+            differences[label] = float(np.abs(run(image) - first).max() / np.abs(first).max())
+        found[label] = lambda s: least(lambda: run(image), s)
+
+    if "ort" in options.peers:
+        from peers import onnx_runtime
+
+        add("ort", onnx_runtime.session(model, False, options.threads), False)
+        add("ort signs", onnx_runtime.session(model, True, options.threads), True)
+    if "openvino" in options.peers:
+        from peers import open_vino
+
+        run, kernel = open_vino.session(model, options.threads)
+        add("openvino", run, True)
+        differences[f"openvino kernel {kernel}"] = 0.0
+    path = Path(options.lce_models or ".") / f"{name}.tflite"
+    if options.lce_python and path.exists():
+        from peers.larq import Larq
+
+        for label, indirect in (("lce", False), ("lce indirect", True)):
+            found[label] = Larq(options.lce_python, path, options.threads, indirect).time
+    return found, differences, engine.isa
+
+
+def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """One network."""
+    model = getattr(zoo, name)()
+    calls, differences, isa = timers(name, model, options)
+    times: dict[str, list[float]] = {label: [] for label in calls}
+    order = np.random.default_rng(0)
+    for _ in range(options.rounds):
+        for label in order.permutation(list(calls)):
+            times[label].append(calls[label](options.seconds) * 1e3)
+    ours = times["bnnengine"]
+    return {
+        "network": name,
+        "isa": isa,
+        "threads": options.threads,
+        "differences": differences,
+        "ms": {label: quartiles(values) for label, values in times.items()},
+        "ratio": {
+            label: quartiles([b / a for a, b in zip(ours, values, strict=True)])
+            for label, values in times.items()
+            if label != "bnnengine"
+        },
+    }
+
+
+def main() -> None:
+    """Measures the networks that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", default=",".join(zoo.__all__), help="names in bnnengine.zoo, with commas")
+    parser.add_argument("--peers", default="ort,openvino", help="of ort and openvino, with commas")
+    parser.add_argument("--isa", help="instruction set of ours (default: the best)")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=0.15, help="of each call in each round")
+    parser.add_argument("--openvino", metavar="DIR", help="folder to import openvino from")
+    parser.add_argument("--onnxruntime", metavar="DIR", help="folder to import onnxruntime from")
+    parser.add_argument("--lce-python", help="Python with larq-compute-engine")
+    parser.add_argument("--lce-models", help="folder of larq_models.py")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    for folder in (options.openvino, options.onnxruntime):
+        if folder:
+            sys.path.insert(0, folder)
+    networks = [measure(name, options) for name in options.models.split(",")]
+
+    def cell(network: dict[str, Any], label: str) -> str:
+        ms = network["ms"].get(label)
+        if ms is None:
+            return ""
+        text = f"{ms['least']:.2f} / {ms['median']:.2f}"
+        return text if label == "bnnengine" else f"{text} (**{ms['least'] / network['ms']['bnnengine']['least']:.1f}**)"
+
+    labels = ["bnnengine", "openvino", "ort", "ort signs", "lce", "lce indirect"]
+    labels = [label for label in labels if any(label in n["ms"] for n in networks)]
+    rows = [[n["network"], *(cell(n, label) for label in labels)] for n in networks]
+    head = ["ms, least / median (ratio of the least)", *labels]
+    report({"machine": machine("openvino", "onnxruntime"), "networks": networks}, markdown(head, rows), options.json)
+
+
+if __name__ == "__main__":
+    main()
