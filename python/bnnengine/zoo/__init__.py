@@ -2,6 +2,7 @@
 
 from bnnengine.zoo.binarynet import binaryconnect, binarynet, cnv
 from bnnengine.zoo.birealnet import birealnet18, birealnet34
+from bnnengine.zoo.bnext import bnext_t
 from bnnengine.zoo.densenet import binarydensenet28, binarydensenet37, binarydensenet45
 from bnnengine.zoo.dorefa import dorefanet
 from bnnengine.zoo.meliusnet import meliusnet22
@@ -20,6 +21,7 @@ __all__ = [
     "binaryresnete18",
     "birealnet18",
     "birealnet34",
+    "bnext_t",
     "cnv",
     "dorefanet",
     "meliusnet22",

@@ -50,8 +50,8 @@ def reactnet_a(
         float32 image, (height, width, 3), to float32 logits, (classes,).
 
     Raises:
-        ModelError: a weight is missing, too many, or of another shape; the image is too small, or its sizes are odd
-            before a stride.
+        ModelError: a weight is missing, too many, or of another shape; the image is too small, or a shortcut does not
+            fit, since sizes are odd before a stride.
     """
     g, w = Graph("reactnet_a"), Weights(weights, seed)
     x = g.input(input_shape, name="image")
