@@ -13,8 +13,10 @@ from bnnengine import (
     ChannelShuffle,
     Concat,
     Flatten,
+    GlobalAveragePool,
     Graph,
     Pad,
+    ReLU,
     Reshape,
     ScaleBias,
     Sign,
@@ -65,6 +67,28 @@ def test_concat(seed, bits):
         shape[axis] = int(rng.choice(CHANNELS)) if axis == rank - 1 else int(rng.integers(1, 4))
         shapes.append(tuple(shape))
     build([Concat(axis=axis if rng.random() < 0.5 else axis - rank)], shapes, bits, seed)
+
+
+@pytest.mark.parametrize("bits", [False, True])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("leaves", [False, True])
+def test_concat_begins_a_pass(axis, bits, leaves):
+    """What follows works on band after band, which may be all that there is of the concatenated value."""
+    rng = np.random.default_rng(axis)
+    shapes = [[50, 50, 65] if bits else [20, 20, 33] for _ in range(3)]
+    for n, shape in enumerate(shapes):
+        shape[axis] += n
+    g = Graph()
+    values = [g.input(tuple(shape), name=f"x{n}") for n, shape in enumerate(shapes)]
+    joined = g(Concat(axis), *(g(Sign(), v) for v in values)) if bits else g(Concat(axis), *values)
+    channels = joined.shape[-1]
+    scaled = g(ScaleBias(floats(rng, channels), floats(rng, channels)), joined)
+    scaled = g(ReLU(), scaled)
+    model = g.model(*((scaled, g(GlobalAveragePool(), joined)) if leaves else (scaled,)))
+    plan = run_everywhere(model, [floats(rng, 3, *shape) for shape in shapes], exact=False)
+    steps = plan.step_infos()
+    head = next(number for number, info in enumerate(steps) if info["op"] == "concat")
+    assert [info["pass_step"] for info in steps[head + 1 : head + 3]] == [head, head]
 
 
 @settings(max_examples=80, deadline=None)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 enum { AXIS, START, COUNT };
+enum { BAND_BYTES = 16 << 10 };
 
 static const uint32_t moved = 1u << BNN_BITS | 1u << BNN_FLOAT32;
 
@@ -68,29 +69,41 @@ static bnn_status check_slice(const bnn_check *c) {
 }
 
 /* A row is what lies behind the axes before this one. Input k's rows go to bit or byte `at` of the output's. */
+static void concat_rows(const bnn_step *step, const bnn_job *job, size_t row, size_t rows, void *y) {
+    uint32_t axis = step->node->attributes[AXIS];
+    size_t unit = unit_of(step->out[0], axis), out_count = step->out[0]->dims[axis], out_words = bnn_words(out_count);
+    int bits = single_bits(step->out[0], axis);
+    if (bits) memset(y, 0, rows * out_words * BNN_WORD_BYTES);
+    for (size_t k = 0, at = 0; k < step->node->input_count; at += step->in[k++]->dims[axis]) {
+        size_t count = step->in[k]->dims[axis], words = bnn_words(count), bytes = count * unit;
+        for (size_t i = 0; i < rows; i++)
+            if (bits)
+                bnn_bits_copy((uint64_t *)y + i * out_words, at, (const uint64_t *)job->in[k] + (row + i) * words, 0,
+                              count);
+            else
+                memcpy((unsigned char *)y + (i * out_count + at) * unit,
+                       (const unsigned char *)job->in[k] + (row + i) * bytes, bytes);
+    }
+}
+
+static size_t row_bytes(const bnn_spec *v, uint32_t axis) {
+    return single_bits(v, axis) ? bnn_words(v->dims[axis]) * BNN_WORD_BYTES : v->dims[axis] * unit_of(v, axis);
+}
+
+/* Rows in one go, which stay in the first cache for the followers. */
+static size_t band_rows(const bnn_spec *out, uint32_t axis) { return BAND_BYTES / row_bytes(out, axis) + 1; }
+
 static void run_concat(const bnn_step *step, const bnn_job *job) {
     const bnn_spec *out = step->out[0];
-    uint32_t axis = step->node->attributes[AXIS], inputs = step->node->input_count;
-    size_t unit = unit_of(out, axis), begin, end;
-    int bits = single_bits(out, axis);
+    uint32_t axis = step->node->attributes[AXIS], channels = out->dims[out->rank - 1];
+    size_t bytes = row_bytes(out, axis), most = band_rows(out, axis), begin, end;
+    size_t pixels = outer_of(out, out->rank - 1) / outer_of(out, axis); /* of a row; of single pixels, 1 */
     bnn_share(job, outer_of(out, axis) * job->batch, 1, &begin, &end);
-    if (bits) {
-        size_t words = bnn_words(out->dims[axis]);
-        memset((uint64_t *)job->out[0] + begin * words, 0, (end - begin) * words * BNN_WORD_BYTES);
+    for (size_t row = begin; row < end; row += most) {
+        size_t rows = end - row < most ? end - row : most;
+        concat_rows(step, job, row, rows, (unsigned char *)job->out[0] + (step->local_out ? 0 : row * bytes));
+        bnn_follow(job, &(bnn_part){row * pixels, rows * pixels, 0, channels});
     }
-    for (size_t k = 0, at = 0; k < inputs; at += step->in[k++]->dims[axis]) {
-        size_t count = step->in[k]->dims[axis], words = bnn_words(count);
-        for (size_t row = begin; row < end; row++) {
-            if (bits)
-                bnn_bits_copy((uint64_t *)job->out[0] + row * bnn_words(out->dims[axis]), at,
-                              (const uint64_t *)job->in[k] + row * words, 0, count);
-            else
-                memcpy((unsigned char *)job->out[0] + (row * out->dims[axis] + at) * unit,
-                       (const unsigned char *)job->in[k] + row * count * unit, count * unit);
-        }
-    }
-    size_t per_row = outer_of(out, out->rank - 1) / outer_of(out, axis);
-    bnn_follow(job, &(bnn_part){begin * per_row, (end - begin) * per_row, 0, out->dims[out->rank - 1]});
 }
 
 static void run_slice(const bnn_step *step, const bnn_job *job) {
@@ -111,8 +124,10 @@ static void run_slice(const bnn_step *step, const bnn_job *job) {
 }
 
 static bnn_status prepare_concat(bnn_prepare *p) {
+    uint32_t axis = p->step->node->attributes[AXIS];
     p->step->run = run_concat;
     p->step->bands = 1;
+    if (axis + 1 == p->step->out[0]->rank) p->step->band_pixels = band_rows(p->step->out[0], axis);
     return BNN_OK;
 }
 
