@@ -122,10 +122,10 @@ typedef struct bnn_pool_kernel {
 
 /* ---- fgemm: float32 rows times float32 weights ---------------------------------------------------------------------
  *
- * y[m][n] = sum over k, in the order of k, of row m's k-th number * w[n][k]; whether products are fused is the
- * variant's choice, but the same for every row count, so a result does not depend on how rows were grouped. A row is
- * `segments` runs of `segment_k` neighbouring numbers, so that a window over an image is read where it lies, a kernel
- * row a segment; rows may overlap.
+ * y[m][n] = bias[n] + the sum over k, in the order of k, of row m's k-th number * w[n][k], from the bias on; whether
+ * products are fused is the variant's choice, but the same for every row count, so a result does not depend on how rows
+ * were grouped. A row is `segments` runs of `segment_k` neighbouring numbers, so that a window over an image is read
+ * where it lies, a kernel row a segment; rows may overlap.
  */
 typedef struct bnn_fgemm_rows {
     const float *x;
@@ -137,7 +137,8 @@ typedef struct bnn_fgemm_rows {
 typedef struct bnn_fgemm_kernel {
     bnn_isa isa;
     size_t (*weights_bytes)(size_t k, size_t n);
-    void (*weights_pack)(const float *rows, size_t k, size_t n, float *packed); /* rows: [n][k] */
+    /* rows: [n][k]; bias: [n], or NULL for zeros */
+    void (*weights_pack)(const float *rows, const float *bias, size_t k, size_t n, float *packed);
     void (*run)(const bnn_fgemm_rows *rows, const float *packed, size_t n, float *y, size_t y_stride);
 } bnn_fgemm_kernel;
 

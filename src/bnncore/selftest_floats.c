@@ -18,7 +18,7 @@ static void case_fgemm(test *t, uint32_t round) {
     for (int i = 0; i < 2; i++) {
         float *packed = (float *)(void *)t->region[4 + i];
         if (kernel[i]->weights_bytes(k, n) > REGION) return;
-        kernel[i]->weights_pack(rows, k, n, packed);
+        kernel[i]->weights_pack(rows, round & 1 ? rows : NULL, k, n, packed);
         kernel[i]->run(&(bnn_fgemm_rows){x, x_stride, m, segment, segments, segment_k}, packed, n,
                        (float *)(void *)out[i], y_stride);
     }

@@ -1,12 +1,12 @@
 /* float32 rows times float32 weights, AVX2 with FMA.
  *
- * Weights are packed in panels of 16 outputs, [n / 16][k][16], zeros past n. A tile of 6 rows x 16 outputs keeps its 12
- * sums in registers: each step of k loads two weight vectors, broadcasts six inputs and issues 12 FMAs, so 8 loads and
- * 12 FMAs on ports that do two of each a cycle: bound by the FMAs, 16 products a cycle. Fewer rows take more panels
- * side by side, to keep enough chains in flight (an FMA's result takes 4 or 5 cycles). Every output is one chain of
- * FMAs in the order of k, whatever the tile. Measured on a Zen 5 core: 15.1 to 16.0 products a cycle from 16 rows up.
- * Where a panel has 8 outputs or less, as in convolutions of small groups, 12 or 8 rows x 1 vector take its place: 13
- * loads for 12 FMAs, 14.8 products a cycle at most, instead of half of 16.
+ * Weights are packed in panels of 16 outputs, [n / 16][1 + k][16], the bias first, zeros past n. A tile of 6 rows x 16
+ * outputs keeps its 12 sums in registers: each step of k loads two weight vectors, broadcasts six inputs and issues 12
+ * FMAs, so 8 loads and 12 FMAs on ports that do two of each a cycle: bound by the FMAs, 16 products a cycle. Fewer rows
+ * take more panels side by side, to keep enough chains in flight (an FMA's result takes 4 or 5 cycles). Every output is
+ * one chain of FMAs in the order of k, whatever the tile. Measured on a Zen 5 core: 15.1 to 16.0 products a cycle from
+ * 16 rows up. Where a panel has 8 outputs or less, as in convolutions of small groups, 12 or 8 rows x 1 vector take its
+ * place: 13 loads for 12 FMAs, 14.8 products a cycle at most, instead of half of 16.
  */
 #include "../kernels.h"
 #include "unroll.h"
@@ -15,13 +15,15 @@
 
 enum { PANEL = 16, LANES = 8, MAX_VECTORS = 8, MAX_ROWS = 6, MOST_ROWS = 12 };
 
-static size_t weights_bytes(size_t k, size_t n) { return bnn_round_up(n, PANEL) * k * sizeof(float); }
+static size_t weights_bytes(size_t k, size_t n) { return bnn_round_up(n, PANEL) * (k + 1) * sizeof(float); }
 
-static void weights_pack(const float *rows, size_t k, size_t n, float *packed) {
-    for (size_t first = 0; first < n; first += PANEL)
+static void weights_pack(const float *rows, const float *bias, size_t k, size_t n, float *packed) {
+    for (size_t first = 0; first < n; first += PANEL) {
+        for (size_t lane = 0; lane < PANEL; lane++) *packed++ = bias && first + lane < n ? bias[first + lane] : 0.0f;
         for (size_t i = 0; i < k; i++)
             for (size_t lane = 0; lane < PANEL; lane++)
                 *packed++ = first + lane < n ? rows[(first + lane) * k + i] : 0.0f;
+    }
 }
 
 /* The first `lanes` (1 to 8) lanes. */
@@ -37,14 +39,15 @@ UNROLLED void tile(size_t rows, size_t vectors, const bnn_fgemm_rows *a, const f
     const size_t k = a->segments * a->segment_k, x_stride = a->x_stride;
     __m256 sum[MOST_ROWS][MAX_VECTORS];
     UNROLL for (size_t r = 0; r < rows; r++) {
-        UNROLL for (size_t v = 0; v < vectors; v++) sum[r][v] = _mm256_setzero_ps();
+        UNROLL for (size_t v = 0; v < vectors; v++) sum[r][v] =
+            _mm256_loadu_ps(packed + v / 2 * (k + 1) * PANEL + v % 2 * LANES);
     }
     for (size_t s = 0, i = 0; s < a->segments; s++) {
         const float *at = x + a->segment[s];
         for (size_t j = 0; j < a->segment_k; j++, i++) {
             __m256 w[MAX_VECTORS];
             UNROLL for (size_t v = 0; v < vectors; v++) w[v] =
-                _mm256_loadu_ps(packed + (v / 2 * k + i) * PANEL + v % 2 * LANES);
+                _mm256_loadu_ps(packed + (v / 2 * (k + 1) + 1 + i) * PANEL + v % 2 * LANES);
             UNROLL for (size_t r = 0; r < rows; r++) {
                 const __m256 one = _mm256_broadcast_ss(at + r * x_stride + j);
                 UNROLL for (size_t v = 0; v < vectors; v++) sum[r][v] = _mm256_fmadd_ps(one, w[v], sum[r][v]);
@@ -108,7 +111,7 @@ static void run(const bnn_fgemm_rows *a, const float *packed, size_t n, float *y
                 f = rows == 12 ? tile_12_half : tile_8_half;
             }
             size_t count = outputs < panels * PANEL ? outputs : panels * PANEL;
-            f(a, a->x + row * a->x_stride, packed + first * k, count, y + row * y_stride + first, y_stride);
+            f(a, a->x + row * a->x_stride, packed + first * (k + 1), count, y + row * y_stride + first, y_stride);
         }
     }
 }

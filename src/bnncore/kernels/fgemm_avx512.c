@@ -1,11 +1,11 @@
 /* float32 rows times float32 weights, AVX-512.
  *
- * Weights are packed in panels of 16 outputs (one vector), [n / 16][k][16], zeros past n. A tile of 12 rows x 2 panels
- * keeps its 24 sums in registers: each step of k loads two weight vectors, broadcasts 12 inputs and issues 24 FMAs, so
- * 14 loads and 24 FMAs on ports that do two of each a cycle: bound by the FMAs, 32 products a cycle, of which 29 to 31
- * were measured on Zen 5 (Ice Lake and later servers have the two FMA ports too; llvm-mca models one, so it says 16).
- * Fewer rows take more panels side by side, to keep enough chains in flight (an FMA's result takes 4 cycles). Every
- * output is one chain of FMAs in the order of k, whatever the tile.
+ * Weights are packed in panels of 16 outputs (one vector), [n / 16][1 + k][16], the bias first, zeros past n. A tile of
+ * 12 rows x 2 panels keeps its 24 sums in registers: each step of k loads two weight vectors, broadcasts 12 inputs and
+ * issues 24 FMAs, so 14 loads and 24 FMAs on ports that do two of each a cycle: bound by the FMAs, 32 products a cycle,
+ * of which 29 to 31 were measured on Zen 5 (Ice Lake and later servers have the two FMA ports too; llvm-mca models one,
+ * so it says 16). Fewer rows take more panels side by side, to keep enough chains in flight (an FMA's result takes 4
+ * cycles). Every output is one chain of FMAs in the order of k, whatever the tile.
  */
 #include "../kernels.h"
 
@@ -21,13 +21,15 @@ enum { PANEL = 16, MAX_ROWS = 12, MAX_PANELS = 8 };
 #define UNROLL
 #endif
 
-static size_t weights_bytes(size_t k, size_t n) { return bnn_round_up(n, PANEL) * k * sizeof(float); }
+static size_t weights_bytes(size_t k, size_t n) { return bnn_round_up(n, PANEL) * (k + 1) * sizeof(float); }
 
-static void weights_pack(const float *rows, size_t k, size_t n, float *packed) {
-    for (size_t first = 0; first < n; first += PANEL)
+static void weights_pack(const float *rows, const float *bias, size_t k, size_t n, float *packed) {
+    for (size_t first = 0; first < n; first += PANEL) {
+        for (size_t lane = 0; lane < PANEL; lane++) *packed++ = bias && first + lane < n ? bias[first + lane] : 0.0f;
         for (size_t i = 0; i < k; i++)
             for (size_t lane = 0; lane < PANEL; lane++)
                 *packed++ = first + lane < n ? rows[(first + lane) * k + i] : 0.0f;
+    }
 }
 
 /* `rows` rows times `panels` neighbouring panels, of which `outputs` outputs exist; rows and panels are constants. */
@@ -35,12 +37,13 @@ UNROLLED void tile(const size_t rows, const size_t panels, const bnn_fgemm_rows 
                    size_t outputs, float *y, size_t y_stride) {
     const size_t k = a->segments * a->segment_k, x_stride = a->x_stride;
     __m512 sum[MAX_ROWS][MAX_PANELS];
-    UNROLL for (size_t r = 0; r < rows; r++) UNROLL for (size_t v = 0; v < panels; v++) sum[r][v] = _mm512_setzero_ps();
+    UNROLL for (size_t r = 0; r < rows; r++) UNROLL for (size_t v = 0; v < panels; v++) sum[r][v] =
+        _mm512_loadu_ps(packed + v * (k + 1) * PANEL);
     for (size_t s = 0, i = 0; s < a->segments; s++) {
         const float *at = x + a->segment[s];
         for (size_t j = 0; j < a->segment_k; j++, i++) {
             __m512 w[MAX_PANELS];
-            UNROLL for (size_t v = 0; v < panels; v++) w[v] = _mm512_loadu_ps(packed + (v * k + i) * PANEL);
+            UNROLL for (size_t v = 0; v < panels; v++) w[v] = _mm512_loadu_ps(packed + (v * (k + 1) + 1 + i) * PANEL);
             UNROLL for (size_t r = 0; r < rows; r++) {
                 const __m512 one = _mm512_set1_ps(at[r * x_stride + j]);
                 UNROLL for (size_t v = 0; v < panels; v++) sum[r][v] = _mm512_fmadd_ps(one, w[v], sum[r][v]);
@@ -105,8 +108,8 @@ static void run(const bnn_fgemm_rows *a, const float *packed, size_t n, float *y
         const size_t outputs = n - first < panels * PANEL ? n - first : panels * PANEL;
         for (size_t row = 0, rows; row < m; row += rows) {
             rows = m - row < most ? m - row : most;
-            tile_of(rows, panels)(a, a->x + row * a->x_stride, packed + first * k, outputs, y + row * y_stride + first,
-                                  y_stride);
+            tile_of(rows, panels)(a, a->x + row * a->x_stride, packed + first * (k + 1), outputs,
+                                  y + row * y_stride + first, y_stride);
         }
     }
 }

@@ -1,9 +1,10 @@
 /* float32 rows times float32 weights, NEON.
  *
- * Weights are packed in panels of 16 outputs, [n / 16][k][16], zeros past n. A tile of 6 rows x 16 outputs keeps its 24
- * sums in registers: each step of k loads four weight vectors and six inputs and issues 24 FMLAs, so it is bound by the
- * FMLAs, 4 products each. Fewer rows take more panels side by side, to keep enough chains in flight (an FMLA's result
- * takes 4 cycles on most cores). Every output is one chain of FMLAs in the order of k, whatever the tile.
+ * Weights are packed in panels of 16 outputs, [n / 16][1 + k][16], the bias first, zeros past n. A tile of 6 rows x 16
+ * outputs keeps its 24 sums in registers: each step of k loads four weight vectors and six inputs and issues 24 FMLAs,
+ * so it is bound by the FMLAs, 4 products each. Fewer rows take more panels side by side, to keep enough chains in
+ * flight (an FMLA's result takes 4 cycles on most cores). Every output is one chain of FMLAs in the order of k,
+ * whatever the tile.
  *
  * llvm-mca 19, cycles a step of 6 x 16, gcc 12 and clang 19 (which broadcasts inputs by LD1R, a vector operation more):
  * 13.5 and 14.8 on neoverse-n1 (24 FMLAs on two pipes: 12), 6.5 and 8.0 on neoverse-v1 (6), 8.4 and 11.1 on apple-m1
@@ -24,13 +25,15 @@ enum { PANEL = 16, LANES = 4, PANEL_VECTORS = PANEL / LANES, MAX_VECTORS = 16, M
 #define UNROLL
 #endif
 
-static size_t weights_bytes(size_t k, size_t n) { return bnn_round_up(n, PANEL) * k * sizeof(float); }
+static size_t weights_bytes(size_t k, size_t n) { return bnn_round_up(n, PANEL) * (k + 1) * sizeof(float); }
 
-static void weights_pack(const float *rows, size_t k, size_t n, float *packed) {
-    for (size_t first = 0; first < n; first += PANEL)
+static void weights_pack(const float *rows, const float *bias, size_t k, size_t n, float *packed) {
+    for (size_t first = 0; first < n; first += PANEL) {
+        for (size_t lane = 0; lane < PANEL; lane++) *packed++ = bias && first + lane < n ? bias[first + lane] : 0.0f;
         for (size_t i = 0; i < k; i++)
             for (size_t lane = 0; lane < PANEL; lane++)
                 *packed++ = first + lane < n ? rows[(first + lane) * k + i] : 0.0f;
+    }
 }
 
 /* `rows` rows times `panels` whole neighbouring panels, both constants. */
@@ -40,7 +43,8 @@ UNROLLED void tile(size_t rows, size_t panels, const bnn_fgemm_rows *a, const fl
     const size_t k = a->segments * a->segment_k, x_stride = a->x_stride;
     float32x4_t sum[MAX_ROWS][MAX_VECTORS];
     UNROLL for (size_t r = 0; r < rows; r++) {
-        UNROLL for (size_t v = 0; v < vectors; v++) sum[r][v] = vdupq_n_f32(0.0f);
+        UNROLL for (size_t v = 0; v < vectors; v++) sum[r][v] =
+            vld1q_f32(packed + v / PANEL_VECTORS * (k + 1) * PANEL + v % PANEL_VECTORS * LANES);
     }
     for (size_t s = 0, i = 0; s < a->segments; s++) {
         const float *at = x + a->segment[s];
@@ -48,7 +52,7 @@ UNROLLED void tile(size_t rows, size_t panels, const bnn_fgemm_rows *a, const fl
             float one[MAX_ROWS];
             UNROLL for (size_t r = 0; r < rows; r++) one[r] = at[r * x_stride + j];
             UNROLL for (size_t v = 0; v < vectors; v++) {
-                const float *from = packed + (v / PANEL_VECTORS * k + i) * PANEL + v % PANEL_VECTORS * LANES;
+                const float *from = packed + (v / PANEL_VECTORS * (k + 1) + 1 + i) * PANEL + v % PANEL_VECTORS * LANES;
                 const float32x4_t w = vld1q_f32(from);
                 UNROLL for (size_t r = 0; r < rows; r++) sum[r][v] = vfmaq_n_f32(sum[r][v], w, one[r]);
             }
@@ -90,7 +94,7 @@ static void run(const bnn_fgemm_rows *a, const float *packed, size_t n, float *y
         for (size_t row = 0, rows; row < m; row += rows) {
             rows = m - row < MAX_ROWS ? m - row : MAX_ROWS;
             tile_function *f = panels == 4 ? tile_1x4 : panels == 2 ? tile_2x2 : one_panel[rows];
-            const float *x = a->x + row * a->x_stride, *w = packed + first * k;
+            const float *x = a->x + row * a->x_stride, *w = packed + first * (k + 1);
             float *at = y + row * y_stride + first;
             if (outputs >= panels * PANEL) {
                 f(a, x, w, at, y_stride);

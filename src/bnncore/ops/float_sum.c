@@ -41,7 +41,8 @@ static void pack_group(state *st, uint32_t group, float *rows) {
     size_t taps = (size_t)s->group_outputs * s->window.kernel_h * s->window.kernel_w;
     const float *from = (const float *)s->weight->data + (size_t)group * s->group_outputs * st->depth;
     if (rows) bnn_sum_weights(s, group * taps, taps, rows), from = rows;
-    st->gemm->weights_pack(from, st->depth, s->group_outputs, st->packed + group * st->packed_floats);
+    const float *bias = s->bias && !s->scale ? (const float *)s->bias->data + (size_t)group * s->group_outputs : NULL;
+    st->gemm->weights_pack(from, bias, st->depth, s->group_outputs, st->packed + group * st->packed_floats);
 }
 
 /* Rows of the input that `rows` rows of the output see. */
@@ -95,9 +96,8 @@ static const bnn_fgemm_kernel *choose(const bnn_sum *s, bnn_isa isa) {
 
 bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     bnn_step *step = p->step;
-    state st = {.sum = bnn_sum_of(step->node, step->in[0]),
-                .pack = bnn_pack_find(p->isa),
-                .vector = bnn_vector_find(p->isa)};
+    state st = {
+        .sum = bnn_sum_of(step->node, step->in[0]), .pack = bnn_pack_find(p->isa), .vector = bnn_vector_find(p->isa)};
     st.gemm = choose(&st.sum, p->isa);
     const bnn_sum *s = &st.sum;
     const bnn_window *w = &s->window;
@@ -187,7 +187,8 @@ static void finish(const state *st, const share *n, float *sums, size_t stride, 
         return;
     }
     const bnn_rows r = {pixels, count, stride, 1};
-    if (st->scale) st->vector->merge[BNN_MULTIPLY](&r, sums, st->scale + n->n0, 0, sums);
+    if (!st->scale) return; /* a bias alone is where the sums began */
+    st->vector->merge[BNN_MULTIPLY](&r, sums, st->scale + n->n0, 0, sums);
     if (st->bias) st->vector->merge[BNN_ADD](&r, sums, st->bias + n->n0, 0, sums);
 }
 
@@ -209,7 +210,7 @@ static void run_pixels(const state *st, const bnn_job *job, const share *n, cons
                                    st->segments,
                                    st->segment_k};
             size_t outputs = s->groups == 1 ? channels : s->group_outputs;
-            st->gemm->run(&rows, st->packed + group * st->packed_floats + n->n0 * st->depth, outputs,
+            st->gemm->run(&rows, st->packed + group * st->packed_floats + n->n0 * (st->depth + 1), outputs,
                           sums + (size_t)group * s->group_outputs, stride);
         }
         finish(st, n, sums, stride, m, out);
