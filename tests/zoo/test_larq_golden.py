@@ -1,6 +1,6 @@
 """Larq Zoo's networks as Keras ran them: weights out of its files, through the zoo, to the same logits.
 
-The inputs that NOTES.md beside the files names as agreeing between Keras and Larq Compute Engine must agree here. A value
+The inputs that NOTES.md beside the files names as agreeing between Keras and Larq Compute Engine must agree. A value
 of 4e-7 before a sign, in QuickNet Small's input 0, makes that sharp: it asks for float sums that begin with the bias.
 """
 
