@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from bnnfile import INT32, BnnFile
-from rules import Case, node, value
+from bnnfile import FLOAT32, INT32, NONE, UINT8, BnnFile
+from rules import Case, instead, node, value
+from samples import lone
 
 from bnnengine import (
     ChannelShuffle,
@@ -44,7 +45,20 @@ def padded_bits() -> BnnFile:
     return BnnFile.parse(g.model(g(ScaleBias(), x)).to_bytes())
 
 
+def one_number() -> BnnFile:
+    """float32 (1) -> (1, 1)."""
+    g = Graph()
+    return BnnFile.parse(g.model(g(Reshape((1, 1)), g.input((1,), name="x"))).to_bytes())
+
+
+def largest() -> BnnFile:
+    """float32 (3) -> the largest two."""
+    g = Graph()
+    return BnnFile.parse(g.model(*g(TopK(2), g.input((3,), name="x"))).to_bytes())
+
+
 Moved = partial(Case, error=ModelError, sample=moved)
+Largest = partial(Case, error=ModelError, sample=largest)
 Padded = partial(Case, error=ModelError, sample=padded_bits)
 AXIS = "concat: attribute 0, the axis, MUST be below the rank"
 ALIKE = "the inputs MUST be alike but for that axis"
@@ -58,6 +72,12 @@ SIDES = "sides MUST be below 2^16"
 VALUE = "which MUST be finite, and for bits MUST be +1 or -1"
 SCALES = "scales MUST be 1 to 65535, and each side MUST stay below 2^31"
 K = "k MUST be 1 to C"
+JOINED = "18 | concat | 2 to 8, all bits or all float32"
+SHUFFLED = "20 | channel_shuffle | bits or float32 [..., C] | same |"
+LARGER = "23 | pad | bits or float32 (H, W, C) | same dtype (H + top + bottom, W + left + right, C)"
+REPEATED = "26 | upsample2d | bits or float32 (H, W, C) | same dtype (H * scale_h, W * scale_w, C)"
+SORTED = "27 | top_k | float32 [..., C] | float32 [..., k] and int64 [..., k]"
+PAD, UPSAMPLE2D = 23, 26
 INFINITY, TWO = 0x7F800000, 0x40000000
 
 
@@ -70,7 +90,17 @@ def wide() -> BnnFile:
     return file
 
 
+def tall(file: BnnFile) -> None:
+    """Repeated to 40000 * 65535 rows."""
+    instead(partial(lone, UPSAMPLE2D, 40000, 1, 1))(file)
+    node(0, attribute0=65535, attribute1=1)(file)
+
+
 CASES = [
+    Moved(JOINED, value(0, dtype=UINT8), r"input: got uint8 \(2, 3, 6\), a dtype that it does not take"),
+    Moved(JOINED, value(1, dtype=UINT8), r"input 1: got uint8 \(2, 3, 6\), wanted it like the first"),
+    Case(JOINED, node(0, inputs=1, input1=NONE), "node 0: concat has 2 input.* got 1 and 1", sample=moved),
+    Case(JOINED, node(0, inputs=9), "node 0: concat has 2 input.* got 9 and 1", sample=moved),
     Moved(AXIS, node(0, attribute0=3), "axis: got 3, wanted 0 to 2"),
     Moved("slice: axis likewise", node(1, attribute0=3), "axis: got 3, wanted 0 to 2"),
     Moved(ALIKE, node(0, attribute0=1), r"output: the file says float32 \(2, 3, 12\)"),
@@ -83,18 +113,32 @@ CASES = [
     Moved("same dtype, the axis cut", node(1, attribute2=5), r"output: the file says float32 \(2, 3, 4\)"),
     Moved(GROUPS, node(2, attribute0=0), "groups: got 0, must divide the 4 channels"),
     Moved(GROUPS, node(2, attribute0=3), "groups: got 3, must divide the 4 channels"),
+    Moved(SHUFFLED, value(4, dim1=4), r"output: the file says float32 \(2, 4, 4\), but .* float32 \(2, 3, 4\)"),
     Moved(ONCE, node(3, attribute1=2), "axis 1: got 2, wanted each of 0 to 2 once"),
     Moved(ONCE, node(3, attribute1=3), "axis 1: got 3, wanted each of 0 to 2 once"),
     Moved(ZERO, node(3, attribute3=1), "axis 3: got 1, wanted each"),
     Moved("the axes in order", node(3, attribute0=0, attribute1=1, attribute2=2), "output: the file says"),
     Moved(AS_MANY, value(6, dim0=3), "wanted as many numbers"),
     Moved(AS_MANY, value(6, dtype=INT32 + 1), "wanted as many numbers"),
-    Moved(SIDES, node(5, attribute0=2**16), "top: got 65536, wanted 0 to 65535"),
-    Moved(SIDES, node(5, attribute3=2**16), "right: got 65536, wanted 0 to 65535"),
+    Case(AS_MANY, value(1, rank=0, dim0=0, dim1=0), "wanted as many numbers", ModelError, one_number),
+    *(
+        Moved(SIDES, node(5, **{f"attribute{i}": 2**16}), f"{side}: got 65536, wanted 0 to 65535")
+        for i, side in enumerate(("top", "left", "bottom", "right"))
+    ),
+    Moved(LARGER, node(5, attribute2=2), r"but the layer makes float32 \(5, 4, 3\)"),
+    Moved(LARGER, node(5, attribute3=2), r"but the layer makes float32 \(3, 6, 3\)"),
+    Moved(LARGER, instead(partial(lone, PAD, 4)), r"input: got float32 \(4,\), wanted rank 3"),
+    Padded(LARGER, value(2, dtype=FLOAT32), r"output: the file says float32 \(2, 2, 3\), but the layer makes bits"),
     Moved(VALUE, node(5, attribute4=INFINITY), "value: wanted a finite float32"),
     Padded(VALUE, node(1, attribute4=TWO), r"value: got 2, wanted \+1 or -1 for bits"),
     Moved(SCALES, node(6, attribute0=0), "scale height: got 0, wanted 1 to 65535"),
     Moved(SCALES, node(6, attribute1=2**16), "scale width: got 65536, wanted 1 to 65535"),
+    Moved(SCALES, tall, "scale height: got 65535, wanted 1 to 65535, and fewer than 2.31 pixels"),
+    Moved(REPEATED, node(6, attribute1=3), r"but the layer makes float32 \(6, 12, 3\)"),
+    Moved(REPEATED, instead(partial(lone, UPSAMPLE2D, 4)), r"input: got float32 \(4,\), wanted rank 3"),
+    Moved(SORTED, value(9, dim2=3), r"output: the file says float32 \(6, 8, 3\), but"),
+    Largest(SORTED, value(0, dtype=UINT8), r"input: got uint8 \(3,\), a dtype that it does not take"),
+    Largest(SORTED, value(0, rank=0, dim0=0), r"input: got float32 \(\), wanted rank at least 1"),
     Moved(K, node(7, attribute0=0), "k: got 0, wanted 1 to 3"),
     Moved(K, node(7, attribute0=4), "k: got 4, wanted 1 to 3"),
     Moved(
