@@ -30,6 +30,11 @@ seeds = st.integers(0, 2**32)
 CHANNELS = [1, 3, 31, 33, 63, 64, 65, 127, 128, 130, 192, 257]
 
 
+def channel_count(rng):
+    """1 to 257, often where words end."""
+    return int(rng.choice([rng.integers(1, 258), rng.choice(CHANNELS)]))
+
+
 def floats(rng, *shape):
     return rng.standard_normal(shape).astype(np.float32)
 
@@ -61,10 +66,10 @@ def test_concat(seed, bits):
     rank = int(rng.integers(1, 5))
     axis = int(rng.integers(0, rank))
     shape = [int(n) for n in rng.integers(1, 5, rank)]
-    shape[-1] = int(rng.choice(CHANNELS))
+    shape[-1] = channel_count(rng)
     shapes = []
     for _ in range(int(rng.integers(2, 9))):
-        shape[axis] = int(rng.choice(CHANNELS)) if axis == rank - 1 else int(rng.integers(1, 4))
+        shape[axis] = channel_count(rng) if axis == rank - 1 else int(rng.integers(1, 4))
         shapes.append(tuple(shape))
     build([Concat(axis=axis if rng.random() < 0.5 else axis - rank)], shapes, bits, seed)
 
@@ -97,7 +102,7 @@ def test_slice(seed, bits):
     rng = np.random.default_rng(seed)
     rank = int(rng.integers(1, 5))
     shape = [int(n) for n in rng.integers(1, 6, rank)]
-    shape[-1] = int(rng.choice(CHANNELS))
+    shape[-1] = channel_count(rng)
     axis = int(rng.integers(0, rank))
     start = int(rng.integers(0, shape[axis]))
     stop = int(rng.integers(start + 1, shape[axis] + 1))
@@ -110,7 +115,7 @@ def test_transpose_and_reshape(seed, bits):
     rng = np.random.default_rng(seed)
     rank = int(rng.integers(1, 7))
     shape = [int(n) for n in rng.integers(1, 4, rank)]
-    shape[int(rng.integers(0, rank))] = int(rng.choice([5, 64, 66, 130]))
+    shape[int(rng.integers(0, rank))] = channel_count(rng)
     axes = tuple(int(a) for a in rng.permutation(rank))
     shuffled = [shape[a] for a in axes]
     cut = int(rng.integers(1, rank + 1))
@@ -125,11 +130,14 @@ def test_channel_shuffle(groups, each, bits):
     build([ChannelShuffle(groups)], [(3, 2, groups * each)], bits, groups)
 
 
-@pytest.mark.parametrize("bits", [False, True])
-@pytest.mark.parametrize("channels", [1, 63, 64, 130])
-@pytest.mark.parametrize("value", [1.0, -1.0])
-def test_pad_and_upsample(channels, value, bits):
-    build([Pad(((1, 2), (3, 0)), value), Upsample2d((2, 3))], [(3, 2, channels)], bits, 0)
+@settings(max_examples=80, deadline=None)
+@given(seeds, st.booleans())
+def test_pad_and_upsample(seed, bits):
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(1, 5)), int(rng.integers(1, 5)), channel_count(rng))
+    sides = rng.integers(0, 4, (2, 2)).tolist()
+    value = float(rng.choice([-1, 1] if bits else [0, 2.5, -1e30]))
+    build([Pad(sides, value), Upsample2d(rng.integers(1, 4, 2).tolist())], [shape], bits, seed)
 
 
 @settings(max_examples=60, deadline=None)
