@@ -8,8 +8,10 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from bnnengine._version import __version__
-from bnnengine.bits import BitTensor
 from bnnengine.engine import Engine, Profile, StepProfile
 from bnnengine.errors import (
     BnnError,
@@ -21,60 +23,140 @@ from bnnengine.errors import (
     ModelError,
     VersionError,
 )
-from bnnengine.graph import Graph, Value
-from bnnengine.layers import (
-    GELU,
-    Abs,
-    Add,
-    ArgMax,
-    AveragePool2d,
-    BatchNorm,
-    Binarize,
-    BinaryConv1d,
-    BinaryConv2d,
-    BinaryDense,
-    BinaryMatMul,
-    BlurPool2d,
-    ChannelShuffle,
-    Clip,
-    Concat,
-    Conv1d,
-    Conv2d,
-    Dense,
-    Flatten,
-    GlobalAveragePool,
-    GlobalMaxPool,
-    HardSigmoid,
-    HardSwish,
-    HardTanh,
-    Input,
-    Layer,
-    LayerNorm,
-    LeakyReLU,
-    MaxPool2d,
-    Multiply,
-    Pad,
-    PReLU,
-    ReLU,
-    ReLU6,
-    Reshape,
-    RPReLU,
-    RSign,
-    ScaleBias,
-    Sigmoid,
-    Sign,
-    SiLU,
-    Slice,
-    Softmax,
-    Subtract,
-    Tanh,
-    Threshold,
-    TopK,
-    Transpose,
-    Upsample2d,
-)
-from bnnengine.model import Model, Node, Sequential
 from bnnengine.spec import TensorSpec
+
+if TYPE_CHECKING:
+    from bnnengine.bits import BitTensor
+    from bnnengine.graph import Graph, Value
+    from bnnengine.layers import (
+        GELU,
+        Abs,
+        Add,
+        ArgMax,
+        AveragePool2d,
+        BatchNorm,
+        Binarize,
+        BinaryConv1d,
+        BinaryConv2d,
+        BinaryDense,
+        BinaryMatMul,
+        BlurPool2d,
+        ChannelShuffle,
+        Clip,
+        Concat,
+        Conv1d,
+        Conv2d,
+        Dense,
+        Flatten,
+        GlobalAveragePool,
+        GlobalMaxPool,
+        HardSigmoid,
+        HardSwish,
+        HardTanh,
+        Input,
+        Layer,
+        LayerNorm,
+        LeakyReLU,
+        MaxPool2d,
+        Multiply,
+        Pad,
+        PReLU,
+        ReLU,
+        ReLU6,
+        Reshape,
+        RPReLU,
+        RSign,
+        ScaleBias,
+        Sigmoid,
+        Sign,
+        SiLU,
+        Slice,
+        Softmax,
+        Subtract,
+        Tanh,
+        Threshold,
+        TopK,
+        Transpose,
+        Upsample2d,
+    )
+    from bnnengine.model import Model, Node, Sequential
+
+# What only those need who build networks, and who only load them should not wait for.
+_MODULES = {
+    "bnnengine.bits": ("BitTensor",),
+    "bnnengine.graph": ("Graph", "Value"),
+    "bnnengine.layers": (
+        "GELU",
+        "Abs",
+        "Add",
+        "ArgMax",
+        "AveragePool2d",
+        "BatchNorm",
+        "Binarize",
+        "BinaryConv1d",
+        "BinaryConv2d",
+        "BinaryDense",
+        "BinaryMatMul",
+        "BlurPool2d",
+        "ChannelShuffle",
+        "Clip",
+        "Concat",
+        "Conv1d",
+        "Conv2d",
+        "Dense",
+        "Flatten",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "HardSigmoid",
+        "HardSwish",
+        "HardTanh",
+        "Input",
+        "Layer",
+        "LayerNorm",
+        "LeakyReLU",
+        "MaxPool2d",
+        "Multiply",
+        "Pad",
+        "PReLU",
+        "ReLU",
+        "ReLU6",
+        "Reshape",
+        "RPReLU",
+        "RSign",
+        "ScaleBias",
+        "Sigmoid",
+        "Sign",
+        "SiLU",
+        "Slice",
+        "Softmax",
+        "Subtract",
+        "Tanh",
+        "Threshold",
+        "TopK",
+        "Transpose",
+        "Upsample2d",
+    ),
+    "bnnengine.model": ("Model", "Node", "Sequential"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a layer, the builders or a subpackage when it is first asked for."""
+    if name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    elif name in ("convert", "zoo"):
+        value = import_module(f"bnnengine.{name}")
+    else:
+        raise AttributeError(f"module 'bnnengine' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Every public name."""
+    return [*__all__, "convert", "zoo"]
+
 
 __all__ = [
     "GELU",

@@ -47,14 +47,31 @@ static size_t weights_bytes(const bnn_bgemm_shape *shape) {
 /* Where channel c of 32 lies: even bytes hold the first 16, so that they widen to 16 bits in order. */
 static uint32_t lane_of(uint32_t c) { return c % 16 * 2 + c / 16; }
 
+/* The groups of word `word` of tap `tap` for all channels of a panel: written in the order in which they lie. */
+static void word_pack(const bnn_bgemm_shape *shape, const uint64_t *rows, uint32_t tap, size_t word, uint32_t n,
+                      uint32_t width, uint8_t *to) {
+    const size_t words = bnn_words(shape->channels), groups = tap_groups(shape), first = word * 16;
+    const size_t count = groups - first < 16 ? groups - first : 16;
+    const uint32_t channels = shape->outputs - n < width ? shape->outputs - n : width;
+    uint64_t of[PANEL];
+    uint32_t lane[PANEL];
+    for (uint32_t c = 0; c < channels; c++) {
+        of[c] = rows[((size_t)(n + c) * shape->taps + tap) * words + word];
+        lane[c] = c / 32 * 32 + lane_of(c % 32);
+    }
+    for (size_t g = 0; g < count; g++, to += width)
+        for (uint32_t c = 0; c < channels; c++) to[lane[c]] = (uint8_t)(of[c] >> g * GROUP & 15);
+}
+
 static void weights_pack(const bnn_bgemm_shape *shape, const uint64_t *rows, void *packed) {
-    const size_t words = bnn_words(shape->channels), groups = tap_groups(shape);
+    const size_t words = bnn_words(shape->channels);
     memset(packed, NONE, weights_bytes(shape));
-    for (uint32_t n = 0; n < shape->outputs; n++) {
-        const uint32_t c = n % PANEL, width = panel_width(shape, n - c);
-        uint8_t *at = (uint8_t *)packed + n / PANEL * panel_bytes(shape) + c / 32 * 32 + lane_of(c % 32);
-        for (uint32_t tap = 0; tap < shape->taps; tap++, rows += words)
-            for (size_t g = 0; g < groups; g++, at += width) *at = rows[g / 16] >> g % 16 * GROUP & 15;
+    for (uint32_t n = 0; n < shape->outputs; n += PANEL) {
+        const uint32_t width = panel_width(shape, n);
+        uint8_t *panel = (uint8_t *)packed + n / PANEL * panel_bytes(shape);
+        for (uint32_t tap = 0; tap < shape->taps; tap++)
+            for (size_t word = 0; word < words; word++)
+                word_pack(shape, rows, tap, word, n, width, panel + (tap * tap_groups(shape) + word * 16) * width);
     }
 }
 

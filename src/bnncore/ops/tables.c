@@ -1,5 +1,6 @@
 /* Integer counts to outputs. */
 #include "binary_sum.h"
+#include "../kernels/popcount_ref.h"
 #include "../memory.h"
 
 #include <string.h>
@@ -53,8 +54,7 @@ void bnn_tables_lay(bnn_tables *t, const bnn_sum *s, bnn_carver *carver) {
 
 static uint32_t ones(const uint64_t *words, size_t count) {
     uint32_t sum = 0;
-    for (size_t i = 0; i < count; i++)
-        for (uint64_t w = words[i]; w; w &= w - 1) sum++;
+    for (size_t i = 0; i < count; i++) sum += bnn_popcount64(words[i]);
     return sum;
 }
 
