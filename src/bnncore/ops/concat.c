@@ -6,7 +6,13 @@
 #include <string.h>
 
 enum { AXIS, START, COUNT };
-enum { BAND_BYTES = 16 << 10 };
+enum { BAND_BYTES = 16 << 10 }; /* of output in one go, which stay in the first cache for the followers */
+
+/* The output of a concatenation as `wholes` of `bytes` bytes and `pixels` pixels each, `most` of them at a time. */
+typedef struct state {
+    void (*join)(const bnn_step *step, const bnn_job *job, size_t at, size_t n, void *y);
+    size_t wholes, bytes, pixels, most;
+} state;
 
 static const uint32_t moved = 1u << BNN_BITS | 1u << BNN_FLOAT32;
 
@@ -68,41 +74,47 @@ static bnn_status check_slice(const bnn_check *c) {
     return bnn_check_output(c, in->dtype, in->rank, dims);
 }
 
-/* A row is what lies behind the axes before this one. Input k's rows go to bit or byte `at` of the output's. */
-static void concat_rows(const bnn_step *step, const bnn_job *job, size_t row, size_t rows, void *y) {
-    uint32_t axis = step->node->attributes[AXIS];
-    size_t unit = unit_of(step->out[0], axis), out_count = step->out[0]->dims[axis], out_words = bnn_words(out_count);
-    int bits = single_bits(step->out[0], axis);
-    if (bits) memset(y, 0, rows * out_words * BNN_WORD_BYTES);
-    for (size_t k = 0, at = 0; k < step->node->input_count; at += step->in[k++]->dims[axis]) {
-        size_t count = step->in[k]->dims[axis], words = bnn_words(count), bytes = count * unit;
-        for (size_t i = 0; i < rows; i++)
+/* Along the last axis: whole pixels of the output, from number `pixel` on. */
+static void join_channels(const bnn_step *step, const bnn_job *job, size_t pixel, size_t pixels, void *y) {
+    size_t channels = step->out[0]->dims[step->out[0]->rank - 1], words = bnn_words(channels);
+    int bits = step->out[0]->dtype == BNN_BITS;
+    if (bits) memset(y, 0, pixels * words * BNN_WORD_BYTES);
+    for (size_t k = 0, at = 0; k < step->node->input_count; k++) {
+        size_t count = step->in[k]->dims[step->in[k]->rank - 1], in_words = bnn_words(count);
+        const float *x = (const float *)job->in[k] + (bits ? 0 : pixel * count);
+        const uint64_t *from = (const uint64_t *)job->in[k] + (bits ? pixel * in_words : 0);
+        for (size_t i = 0; i < pixels; i++)
             if (bits)
-                bnn_bits_copy((uint64_t *)y + i * out_words, at, (const uint64_t *)job->in[k] + (row + i) * words, 0,
-                              count);
+                bnn_bits_copy((uint64_t *)y + i * words, at, from + i * in_words, 0, count);
             else
-                memcpy((unsigned char *)y + (i * out_count + at) * unit,
-                       (const unsigned char *)job->in[k] + (row + i) * bytes, bytes);
+                memcpy((float *)y + i * channels + at, x + i * count, count * sizeof *x);
+        at += count;
     }
 }
 
-static size_t row_bytes(const bnn_spec *v, uint32_t axis) {
-    return single_bits(v, axis) ? bnn_words(v->dims[axis]) * BNN_WORD_BYTES : v->dims[axis] * unit_of(v, axis);
+/* Along another axis: units, each what lies behind one index of it, from number `unit` on. */
+static void join_units(const bnn_step *step, const bnn_job *job, size_t unit, size_t units, void *y) {
+    uint32_t axis = step->node->attributes[AXIS];
+    size_t bytes = unit_of(step->out[0], axis), size = step->out[0]->dims[axis];
+    for (size_t done = 0, take; done < units; done += take) {
+        size_t row = (unit + done) / size, at = (unit + done) % size, k = 0;
+        while (at >= step->in[k]->dims[axis]) at -= step->in[k++]->dims[axis];
+        size_t count = step->in[k]->dims[axis];
+        take = count - at < units - done ? count - at : units - done;
+        memcpy((unsigned char *)y + done * bytes, (const unsigned char *)job->in[k] + (row * count + at) * bytes,
+               take * bytes);
+    }
 }
-
-/* Rows in one go, which stay in the first cache for the followers. */
-static size_t band_rows(const bnn_spec *out, uint32_t axis) { return BAND_BYTES / row_bytes(out, axis) + 1; }
 
 static void run_concat(const bnn_step *step, const bnn_job *job) {
     const bnn_spec *out = step->out[0];
-    uint32_t axis = step->node->attributes[AXIS], channels = out->dims[out->rank - 1];
-    size_t bytes = row_bytes(out, axis), most = band_rows(out, axis), begin, end;
-    size_t pixels = outer_of(out, out->rank - 1) / outer_of(out, axis); /* of a row; of single pixels, 1 */
-    bnn_share(job, outer_of(out, axis) * job->batch, 1, &begin, &end);
-    for (size_t row = begin; row < end; row += most) {
-        size_t rows = end - row < most ? end - row : most;
-        concat_rows(step, job, row, rows, (unsigned char *)job->out[0] + (step->local_out ? 0 : row * bytes));
-        bnn_follow(job, &(bnn_part){row * pixels, rows * pixels, 0, channels});
+    const state *st = step->state;
+    size_t begin, end;
+    bnn_share(job, st->wholes * job->batch, 1, &begin, &end);
+    for (size_t at = begin; at < end; at += st->most) {
+        size_t n = end - at < st->most ? end - at : st->most;
+        st->join(step, job, at, n, (unsigned char *)job->out[0] + (step->local_out ? 0 : at * st->bytes));
+        bnn_follow(job, &(bnn_part){at * st->pixels, n * st->pixels, 0, out->dims[out->rank - 1]});
     }
 }
 
@@ -124,10 +136,20 @@ static void run_slice(const bnn_step *step, const bnn_job *job) {
 }
 
 static bnn_status prepare_concat(bnn_prepare *p) {
-    uint32_t axis = p->step->node->attributes[AXIS];
+    const bnn_spec *out = p->step->out[0];
+    uint32_t axis = p->step->node->attributes[AXIS], channels = out->dims[out->rank - 1];
+    BNN_TRY(bnn_prepare_state(p, sizeof(state)));
+    state *st = p->step->state;
+    size_t pixels = (size_t)bnn_spec_elements(out) / channels;
+    int last = axis + 1 == out->rank;
+    st->join = last ? join_channels : join_units;
+    st->wholes = last ? pixels : outer_of(out, axis + 1);
+    st->pixels = pixels / st->wholes;
+    st->bytes = (size_t)bnn_spec_bytes(out) / st->wholes;
+    st->most = BAND_BYTES / st->bytes + 1;
     p->step->run = run_concat;
     p->step->bands = 1;
-    if (axis + 1 == p->step->out[0]->rank) p->step->band_pixels = band_rows(p->step->out[0], axis);
+    p->step->band_pixels = st->most * st->pixels;
     return BNN_OK;
 }
 
