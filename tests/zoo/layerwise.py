@@ -56,6 +56,28 @@ def randomize(twin: torch.nn.Module, seed: int) -> torch.nn.Module:
     return twin.eval().double()
 
 
+def calibrate(twin: torch.nn.Module, images: np.ndarray, seed: int) -> torch.nn.Module:
+    """The twin with batch norms' statistics near those of what they read, so that thresholds lie among the values."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(low, high, like):
+        return torch.empty_like(like).uniform_(low, high, generator=generator)
+
+    def settle(module, inputs):
+        values = inputs[0].transpose(0, 1).flatten(1)
+        mean, deviation = values.mean(1), values.std(1) + 0.01
+        module.running_mean.copy_((mean + uniform(-0.5, 0.5, mean) * deviation).float())
+        module.running_var.copy_((deviation**2 * uniform(0.5, 2.0, mean)).float())
+
+    norms = [m for m in twin.modules() if isinstance(m, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d))]
+    handles = [norm.register_forward_pre_hook(settle) for norm in norms]
+    with torch.no_grad():
+        twin(torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float64)))
+    for handle in handles:
+        handle.remove()
+    return twin
+
+
 def weights_of(twin: torch.nn.Module) -> dict[str, np.ndarray]:
     return {name: tensor.detach().numpy() for name, tensor in twin.state_dict().items()}
 
