@@ -116,7 +116,7 @@ def _three(g: Graph, w: Weights, x: Value, stride: int, prefix: str, *, multipli
 
 def _one(g: Graph, w: Weights, x: Value, prefix: str) -> Value:
     """RSign, binary 1x1, batch norm, PReLU, scaled, batch norm; and the input added."""
-    y = _excited(g, w, x, _convolved(g, w, x, 1, 1, prefix), prefix)
+    y = _excited(g, w, x, _convolved(g, w, x, 1, 1, prefix), prefix, clipped=True)  # the code clips in these alone
     y = g(w.batch_norm(f"{prefix}.norm2", x.shape[2]), y, name=f"{prefix}.norm2")
     return g(Add(), y, x, name=f"{prefix}.add")
 
@@ -132,10 +132,11 @@ def _convolved(g: Graph, w: Weights, x: Value, kernel: int, stride: int, prefix:
     return g(PReLU(w.vector(f"{prefix}.activation2.weight", channels, 0.05, 0.5)), y, name=f"{prefix}.activation2")
 
 
-def _excited(g: Graph, w: Weights, x: Value, y: Value, prefix: str) -> Value:
+def _excited(g: Graph, w: Weights, x: Value, y: Value, prefix: str, *, clipped: bool = False) -> Value:
     """y times scales out of the means of scale * x + (1 - scale) * y (the paper's info-recoupling)."""
     channels, few = y.shape[2], y.shape[2] // SQUEEZE
-    share = np.clip(w.vector(f"{prefix}.scale", channels, 0.2, 0.8), 0, 1)
+    share = w.vector(f"{prefix}.scale", channels, 0.2, 0.8)
+    share = np.clip(share, 0, 1) if clipped else share
     ours, theirs = (
         g(ScaleBias(s), v, name=f"{prefix}.mix_{n}") for s, v, n in ((share, x, "input"), (1 - share, y, "x"))
     )

@@ -61,7 +61,7 @@ class Unit(nn.Module):
 
     def __init__(self, channels, kernel, stride=1, multiplied=False):
         super().__init__()
-        self.stride, self.multiplied = stride, multiplied
+        self.stride, self.multiplied, self.clamped = stride, multiplied, kernel == 1
         self.move, self.binary_activation = Move(channels), Sign()
         self.binary_conv = BinaryConv(channels, channels, kernel, stride, kernel // 2, bias=False)
         self.norm1, self.norm2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
@@ -78,7 +78,7 @@ class Unit(nn.Module):
         y = self.binary_conv(self.binary_activation(self.move(x)))
         y = self.activation2(self.norm1(y))
         pooled = self.pool_input(x) if self.stride == 2 else x
-        share = self.scale.clamp(0, 1)
+        share = self.scale.clamp(0, 1) if self.clamped else self.scale
         y = self.excite(y, self.se(self.mix(self.mix_input(pooled, share), self.mix_x(y, share))))
         if not self.multiplied:
             return self.add(self.norm2(y), pooled)
