@@ -82,75 +82,19 @@ if TYPE_CHECKING:
     from bnnengine.model import Model, Node, Sequential
 
 # What only those need who build networks, and who only load them should not wait for.
-_MODULES = {
-    "bnnengine.bits": ("BitTensor",),
-    "bnnengine.graph": ("Graph", "Value"),
-    "bnnengine.layers": (
-        "GELU",
-        "Abs",
-        "Add",
-        "ArgMax",
-        "AveragePool2d",
-        "BatchNorm",
-        "Binarize",
-        "BinaryConv1d",
-        "BinaryConv2d",
-        "BinaryDense",
-        "BinaryMatMul",
-        "BlurPool2d",
-        "ChannelShuffle",
-        "Clip",
-        "Concat",
-        "Conv1d",
-        "Conv2d",
-        "Dense",
-        "Flatten",
-        "GlobalAveragePool",
-        "GlobalMaxPool",
-        "HardSigmoid",
-        "HardSwish",
-        "HardTanh",
-        "Input",
-        "Layer",
-        "LayerNorm",
-        "LeakyReLU",
-        "MaxPool2d",
-        "Multiply",
-        "Pad",
-        "PReLU",
-        "ReLU",
-        "ReLU6",
-        "Reshape",
-        "RPReLU",
-        "RSign",
-        "ScaleBias",
-        "Sigmoid",
-        "Sign",
-        "SiLU",
-        "Slice",
-        "Softmax",
-        "Subtract",
-        "Tanh",
-        "Threshold",
-        "TopK",
-        "Transpose",
-        "Upsample2d",
-    ),
-    "bnnengine.model": ("Model", "Node", "Sequential"),
-}
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
+_BUILDING = ("bnnengine.layers", "bnnengine.model", "bnnengine.graph", "bnnengine.bits")
 
 
 def __getattr__(name: str) -> Any:
     """Imports a layer, the builders or a subpackage when it is first asked for."""
-    if name in _HOME:
-        value = getattr(import_module(_HOME[name]), name)
-    elif name in ("convert", "zoo"):
-        value = import_module(f"bnnengine.{name}")
-    else:
+    if name in ("convert", "zoo"):
+        return import_module(f"bnnengine.{name}")
+    modules = map(import_module, _BUILDING if name in __all__ else ())
+    home = next((module for module in modules if hasattr(module, name)), None)
+    if home is None:
         raise AttributeError(f"module 'bnnengine' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+    globals()[name] = getattr(home, name)
+    return globals()[name]
 
 
 def __dir__() -> list[str]:
