@@ -1,8 +1,8 @@
 """Copies the installed OpenVINO, or another package, into DIR and hides AVX-512 from the copy.
 
-    python benchmarks/hide_avx512.py DIR [openvino | onnxruntime]
+    python benchmarks/hide_avx512.py DIR [openvino | onnxruntime | larq_compute_engine]
 
-Both ask which registers the system saves (the instruction xgetbv) and have no setting to ask for less. In the copy
+They ask which registers the system saves (the instruction xgetbv) and have no setting to ask for less. In the copy
 that instruction is replaced by one that answers "SSE and AVX, no more", as on an AVX2 machine: push 7; pop rax.
 """
 

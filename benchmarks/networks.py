@@ -11,7 +11,7 @@ Each network is random weights in the published topology. What is compared:
 
 OpenVINO and ONNX Runtime (with signs) get our weights, and their first output is compared with ours before anything is
 timed: `difference` is the greatest one, relative to the largest output. Larq Zoo's networks have random weights of
-their own. Engines choose their instruction sets by the CPU; --openvino and --onnxruntime take folders made by
+their own. Engines choose their instruction sets by the CPU; --openvino, --onnxruntime and --lce take folders made by
 hide_avx512.py, to compare AVX2 with AVX2 on a machine that has AVX-512. Larq Compute Engine needs its own environment:
 --lce-python PYTHON --lce-models FOLDER, from larq_models.py.
 """
@@ -63,7 +63,7 @@ def timers(name: str, model: Model, options: argparse.Namespace) -> tuple[dict[s
         from peers.larq import Larq
 
         for label, indirect in (("lce", False), ("lce indirect", True)):
-            found[label] = Larq(options.lce_python, path, options.threads, indirect).time
+            found[label] = Larq(options.lce_python, options.lce, path, options.threads, indirect).time
     return found, differences, engine.isa
 
 
@@ -102,6 +102,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.15, help="of each call in each round")
     parser.add_argument("--openvino", metavar="DIR", help="folder to import openvino from")
     parser.add_argument("--onnxruntime", metavar="DIR", help="folder to import onnxruntime from")
+    parser.add_argument("--lce", metavar="DIR", help="folder to import larq_compute_engine from")
     parser.add_argument("--lce-python", help="Python with larq-compute-engine")
     parser.add_argument("--lce-models", help="folder of larq_models.py")
     parser.add_argument("--json", action="store_true")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +11,25 @@ from pathlib import Path
 class Larq:
     """A network in that process; time(seconds) gives the least time of a run."""
 
-    def __init__(self, python: str, model: Path, threads: int, indirect: bool) -> None:
-        """Starts it: `python` has larq-compute-engine installed; `indirect` is the setting of its binary GEMM."""
+    def __init__(self, python: str, copy: str | None, model: Path, threads: int, indirect: bool) -> None:
+        """Starts it.
+
+        Args:
+            python: has larq-compute-engine installed.
+            copy: a folder of hide_avx512.py to take the package from instead.
+            model: a .tflite file.
+            threads: that it may use.
+            indirect: the setting of its binary GEMM.
+        """
         command = [python, __file__, str(model), str(threads), str(int(indirect))]
+        environment = {**os.environ, **({} if copy is None else {"PYTHONPATH": copy})}
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         if self._answer() != "ready":
             raise RuntimeError(f"{' '.join(command)} did not start")

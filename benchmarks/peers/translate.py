@@ -97,7 +97,11 @@ class Translator:
         pads = [top, left, bottom, right]
         x = args[0]
         if binary and bits:
-            x = self.engine.binary_conv(x, weight, layer.pad_value, {**attributes, "pads": pads})
+            # bits that count as 0 and 1: half of what +1 and -1 sum to, and half of the weights' sum; a 0 is a -1 there
+            pad_value = -1 if layer.zero_one and layer.pad_value == 0 else layer.pad_value
+            x = self.engine.binary_conv(x, weight, pad_value, {**attributes, "pads": pads})
+            if layer.zero_one:
+                x = self._affine(x, 4, np.full(len(weight), 0.5), weight.sum(axis=(1, 2, 3)) / 2)
             x = self._affine(x, 4, layer.scale, layer.bias)
             return self._finish(layer, x, 4, True)
         if layer.pad_value and any(pads):
@@ -113,10 +117,10 @@ class Translator:
 
     def _do__dense(self, layer: Any, args: list[Any], specs: list[b.TensorSpec]) -> Any:
         weight = (layer.weight.unpack() if layer.is_binary else layer.weight).astype(np.float32)
-        if layer.scale is not None:
-            weight = weight * layer.scale[:, None]
+        zeros = weight.sum(axis=1) / 2 if layer.zero_one else None
+        weight = weight / 2 if layer.zero_one else weight
         x = self.engine.op("MatMul", args[0], self.engine.constant(np.ascontiguousarray(weight.T)))
-        x = self._affine(x, 2, None, layer.bias)
+        x = self._affine(self._affine(x, 2, None, zeros), 2, layer.scale, layer.bias)
         return self._finish(layer, x, 2, layer.exact(specs[0].dtype))
 
     def _do_maxpool2d(self, layer: b.MaxPool2d, args: list[Any], specs: list[b.TensorSpec]) -> Any:

@@ -62,6 +62,9 @@ class Layer:
     @property
     def parameters(self) -> int:
         """How many numbers the layer has learned: one for each element of its tensors, bits included."""
+        if self.op is None:
+            fields = [getattr(self, f.name) for f in dataclasses.fields(self)]  # type: ignore[arg-type]
+            return sum(int(v.size) for v in fields if isinstance(v, np.ndarray))
         tensors, _ = self.to_record()
         return sum(int(np.prod(t.shape)) for t in tensors.values())
 
