@@ -45,9 +45,9 @@ static bnn_status read_node(bnn_reader *r, const unsigned char *p, uint32_t inde
                    (unsigned)bnn_get16(p));
     uint32_t most = node->op->most_inputs ? node->op->most_inputs : node->op->inputs;
     if (p[2] < node->op->inputs || p[2] > most || p[3] != node->op->outputs)
-        return BAD("node %u: %s has %u input(s)%s and %u output(s), got %u and %u", (unsigned)index, node->op->name,
-                   (unsigned)node->op->inputs, most > node->op->inputs ? " or more" : "", (unsigned)node->op->outputs,
-                   (unsigned)p[2], (unsigned)p[3]);
+        return BAD("node %u: %s has %u to %u input(s) and %u output(s), got %u and %u", (unsigned)index, node->op->name,
+                   (unsigned)node->op->inputs, (unsigned)most, (unsigned)node->op->outputs, (unsigned)p[2],
+                   (unsigned)p[3]);
     node->input_count = p[2];
     TRY(read_name(r, p + 4, &node->name, "node", index));
     for (uint32_t i = 0; i < BNN_NODE_INPUTS; i++) {

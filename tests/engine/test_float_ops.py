@@ -5,6 +5,7 @@ On every instruction set, on one thread and with every step shared by three, alo
 
 import numpy as np
 import pytest
+from everywhere import run_everywhere
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,23 +39,6 @@ def network(layer, *shapes, bits=False, follow=None):
     y = g(layer, *(g(Sign(), v) if bits else v for v in values))
     y = g(ScaleBias(), y) if y.dtype == "bits" else y
     return g.model(g(follow, y) if follow else y)
-
-
-def run_everywhere(model, *xs, exact=True):
-    expected = model.reference(xs[0] if len(xs) == 1 else xs)
-    data = model.to_bytes()
-    for isa in _core.isas():
-        outs = []
-        for plan in (_core.Plan(data, isa, 1, 0, 0), _core.Plan(data, isa, 3, 0, 0, 1)):
-            outs.append(np.full(expected.shape, 77, expected.dtype))
-            plan.run([np.ascontiguousarray(x) for x in xs], outs[-1:], len(xs[0]))
-        np.testing.assert_array_equal(outs[0], outs[1], err_msg=f"{isa}: threads change the result")
-        if exact:
-            np.testing.assert_array_equal(outs[0], expected, err_msg=isa)
-        else:
-            with np.errstate(invalid="ignore"):
-                scale = np.nanmax(np.abs(np.where(np.isfinite(expected), expected, 0))) or 1.0
-            np.testing.assert_allclose(outs[0] / scale, expected / scale, rtol=0, atol=1e-5, err_msg=isa)
 
 
 def normal(rng, *shape):

@@ -91,7 +91,7 @@ def test_random_graphs(seed, size):
     picked = rng.choice(np.arange(2, len(values)), count, replace=False)
     model = g.model(*[values[i] for i in picked])
     batch = int(rng.integers(1, 4))
-    run_everywhere(model, [whole(rng, batch, *shape), whole(rng, batch, *shape)])
+    run_everywhere(model, whole(rng, batch, *shape), whole(rng, batch, *shape))
 
 
 @pytest.mark.parametrize("merge", [Add, Subtract, Multiply])
@@ -100,7 +100,7 @@ def test_merges_broadcast_the_second_input(merge, second):
     rng = np.random.default_rng(0)
     g = Graph()
     a, b = g.input((5, 4, 70), name="a"), g.input(second, name="b")
-    run_everywhere(g.model(g(merge(), a, b)), [whole(rng, 3, 5, 4, 70), whole(rng, 3, *second)])
+    run_everywhere(g.model(g(merge(), a, b)), whole(rng, 3, 5, 4, 70), whole(rng, 3, *second))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_functions(layer):
     model = g.model(g(layer, g.input((1,), name="x")))
     if type(layer).__name__ in ("SiLU", "HardSwish", "GELU"):
         x = np.clip(x, -1e9, 1e9)  # x ** 3 stays a float32
-    run_everywhere(model, [x[:, None]], exact=False)
+    run_everywhere(model, x[:, None], exact=False, each=True)
 
 
 @pytest.mark.parametrize("layer", [PReLU(0.5), Clip(-1, 1), RPReLU(1, 2, 3), Sigmoid(), Tanh(), GELU(), Abs()])
@@ -155,7 +155,7 @@ def test_a_residual_block_is_one_pass_in_place():
     for _ in range(3):
         x = residual_block(g, rng, x)
     model = g.model(g(GlobalAveragePool(), x))
-    plan = run_everywhere(model, [whole(rng, 2, 6, 5, 64)])
+    plan = run_everywhere(model, whole(rng, 2, 6, 5, 64))
     steps = plan.step_infos()
     assert [steps[s["pass_step"]]["op"] for s in steps] == [
         *["clip"] * 2, *["binary_conv2d"] * 4, *["binary_conv2d"] * 4, *["binary_conv2d"] * 3, "global_average_pool",
@@ -171,7 +171,7 @@ def test_nothing_is_written_over_what_a_convolution_still_reads():
     g = Graph()
     x = g(ReLU(), g.input((40, 40, 8), name="x"))
     y = g(Conv2d(rng.choice([-1, 0, 1], (8, 3, 3, 8)), padding=1), x)
-    run_everywhere(g.model(g(GlobalAveragePool(), g(Add(), x, y))), [whole(rng, 1, 40, 40, 8)])
+    run_everywhere(g.model(g(GlobalAveragePool(), g(Add(), x, y))), whole(rng, 1, 40, 40, 8))
 
 
 def test_the_profile_says_in_whose_pass_a_layer_runs():

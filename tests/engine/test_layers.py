@@ -5,6 +5,7 @@ Integers and bits must be equal; floats may differ by 1e-5 relative.
 
 import numpy as np
 import pytest
+from everywhere import run_everywhere
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,30 +26,10 @@ from bnnengine import (
     Sign,
     Softmax,
     Threshold,
-    _core,
 )
 
 # A few hundred shapes in all: hypothesis draws the seed and shrinks it no further than that.
 seeds = st.integers(0, 2**32)
-
-
-def run_everywhere(model, x, exact=True):
-    """Every instruction set, on one thread and with every step shared by three, against the reference."""
-    expected = model.reference(x)
-    data = model.to_bytes()
-    for isa in _core.isas():
-        plans = [_core.Plan(data, isa, 1, 0, 0), _core.Plan(data, isa, 3, 0, 0, 1)]
-        outs = []
-        for plan in plans:
-            out = np.full(expected.shape, 77, expected.dtype)
-            plan.run([np.ascontiguousarray(x)], [out], len(x))
-            outs.append(out)
-        np.testing.assert_array_equal(outs[0], outs[1], err_msg=f"{isa}: threads change the result")
-        if exact:
-            np.testing.assert_array_equal(outs[0], expected, err_msg=isa)
-        else:
-            scale = np.abs(expected).max() or 1.0
-            np.testing.assert_allclose(outs[0] / scale, expected / scale, rtol=0, atol=1e-5, err_msg=isa)
 
 
 def random_input(rng, kind, shape):

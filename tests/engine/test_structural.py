@@ -56,7 +56,7 @@ def build(layers, shapes, bits, seed):
     for layer in layers:
         values = [g(layer, *values)]
     model = g.model(*(leave(g, values[0], rng) if bits else values))
-    run_everywhere(model, [floats(rng, 3, *shape) for shape in shapes])
+    run_everywhere(model, *[floats(rng, 3, *shape) for shape in shapes])
 
 
 @settings(max_examples=80, deadline=None)
@@ -90,7 +90,7 @@ def test_concat_begins_a_pass(axis, bits, leaves):
     scaled = g(ScaleBias(floats(rng, channels), floats(rng, channels)), joined)
     scaled = g(ReLU(), scaled)
     model = g.model(*((scaled, g(GlobalAveragePool(), joined)) if leaves else (scaled,)))
-    plan = run_everywhere(model, [floats(rng, 3, *shape) for shape in shapes], exact=False)
+    plan = run_everywhere(model, *[floats(rng, 3, *shape) for shape in shapes], exact=False, each=True)
     steps = plan.step_infos()
     head = next(number for number, info in enumerate(steps) if info["op"] == "concat")
     assert [info["pass_step"] for info in steps[head + 1 : head + 3]] == [head, head]
@@ -150,4 +150,4 @@ def test_top_k(seed):
     model = g.model(*g(TopK(k), g.input((2, n), name="x")))
     x = rng.integers(-4, 5, (3, 2, n)).astype(np.float32)
     x[rng.random(x.shape) < 0.1] = rng.choice([np.nan, np.inf, -np.inf])
-    run_everywhere(model, [x])
+    run_everywhere(model, x)

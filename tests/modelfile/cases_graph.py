@@ -114,8 +114,8 @@ VALUES = [
 NODES = [
     Case("one of the list below", node(0, operator=0), "node 0: operator: got 0, which this version does not have"),
     Case("one of the list below", node(0, operator=60), "node 0: operator: got 60, which this version does not have"),
-    Case("1 to 8, as the operator has it", node(0, inputs=2), "node 0: binarize has 1 input.* got 2 and 1"),
-    Case("1 to 4, as the operator has it", node(0, outputs=2), "node 0: binarize has 1 input.* got 1 and 2"),
+    Case("1 to 8, as the operator has it", node(0, inputs=2), "node 0: binarize has 1 to 1 input.* got 2 and 1"),
+    Case("1 to 4, as the operator has it", node(0, outputs=2), "node 0: binarize has 1 to 1 input.* got 1 and 2"),
     Case(
         "MUST be where the previous name ended (node names follow",
         node(0, name_offset=0),

@@ -41,7 +41,7 @@ BLUR_MACS = {
 def pair(request):
     """A network of the zoo, its twin with the same weights, and the side of images for both."""
     build, make_twin, side = NETWORKS[request.param]
-    twin = layerwise.randomize(make_twin(CLASSES), seed=7)
+    twin = layerwise.calibrate(layerwise.randomize(make_twin(CLASSES), seed=7), images(4, 4, side), seed=8)
     model = build(layerwise.weights_of(twin), input_shape=(side, side, 3), classes=CLASSES)
     return model, twin, side
 
