@@ -10,8 +10,9 @@
 #include <math.h>
 #include <string.h>
 
-/* Pixels at once, so that their sums stay in the first-level cache; bytes of copied rows. */
-enum { PIXELS = 48, BAND_BYTES = 64 << 10 };
+/* Pixels at once, so that their sums stay in the first-level cache, and so many that weights are seldom read for a few
+ * pixels that are left over; bytes of copied rows. */
+enum { PIXELS = 48, MOST_PIXELS = PIXELS + PIXELS / 2, BAND_BYTES = 64 << 10 };
 
 typedef struct state {
     bnn_sum sum;
@@ -81,7 +82,7 @@ static uint64_t lay_scratch(state *st) {
     uint64_t pixels = st->flat ? PIXELS : bnn_size_mul(in_rows(&s->window, st->band), st->pitch);
     if (st->copied) bnn_carve(&scratch, bnn_size_mul(pixels, (uint64_t)s->in_channels * sizeof(float)));
     st->sums_at = scratch.used;
-    if (s->to_bits) bnn_carve(&scratch, (uint64_t)s->outputs * PIXELS * sizeof(float));
+    if (s->to_bits) bnn_carve(&scratch, (uint64_t)s->outputs * MOST_PIXELS * sizeof(float));
     return scratch.used;
 }
 
@@ -131,7 +132,7 @@ bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     step->isa = st.gemm->isa;
     step->run = run;
     step->bands = 1;
-    step->band_pixels = PIXELS;
+    step->band_pixels = MOST_PIXELS;
     return BNN_OK;
 }
 
@@ -198,8 +199,9 @@ static void run_pixels(const state *st, const bnn_job *job, const share *n, cons
                        size_t pixel, size_t count) {
     const bnn_sum *s = &st->sum;
     size_t channels = n->n1 - n->n0, out_pixel = s->to_bits ? bnn_words(s->outputs) * BNN_WORD_BYTES : s->outputs * 4u;
-    for (size_t at = 0; at < count; at += PIXELS) {
-        size_t m = count - at < PIXELS ? count - at : PIXELS, stride = s->to_bits ? channels : s->outputs;
+    for (size_t at = 0, m; at < count; at += m) {
+        m = count - at <= MOST_PIXELS ? count - at : PIXELS;
+        size_t stride = s->to_bits ? channels : s->outputs;
         unsigned char *out = (unsigned char *)job->out[0] + (n->local ? 0 : (pixel + at) * out_pixel);
         float *sums = s->to_bits ? (float *)(void *)(job->scratch + st->sums_at) : (float *)(void *)out + n->n0;
         for (uint32_t group = 0; group < s->groups; group++) {
