@@ -1,0 +1,108 @@
+"""A binary dense layer of 4096 inputs and 4096 outputs, here and in NumKong, interleaved in one run.
+
+    python benchmarks/dense.py [--isa avx2] [--rounds 9] [--json]
+
+Ours is the whole layer, bits to bits by a threshold: the marginal cost in a chain, (T_3 - T_1) / 2. NumKong's packed
+Hamming distances are the counts alone, on weights that it has packed before. For one row the time of a plain read of
+the weights (2 MiB, their maximum by NumPy) stands beside them, which no layer can undercut for long.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bnnengine import BinaryDense, Engine, Input, Sequential, Sign, Threshold
+from common import interleave, machine, markdown, pin, quartiles, report
+
+SIZE = 4096
+AVX512 = ("skylake", "icelake", "genoa", "sapphire", "turin", "sierra", "alder", "diamond")
+
+
+def ours(layers: int, isa: str | None, last: np.ndarray) -> Engine:
+    """A chain of layers to bits, and one small layer to floats behind it."""
+    rng = np.random.default_rng(0)
+    zeros = Threshold(np.zeros(SIZE, np.int32))
+    chain = [BinaryDense(rng.choice([-1, 1], (SIZE, SIZE)), threshold=zeros) for _ in range(layers)]
+    model = Sequential([Input((SIZE,)), Sign(), *chain, BinaryDense(last)])
+    return Engine(model.to_bytes(), isa=isa, num_threads=1)
+
+
+def numkong(weight: np.ndarray, rows: np.ndarray, isa: str) -> Callable[[], Any] | None:
+    """Counts of a batch of rows against all weights, by NumKong; None where it is not installed."""
+    try:
+        import numkong as nk
+    except ImportError:
+        return None
+    if isa == "avx2":
+        for name in (name for name, there in nk.get_capabilities().items() if there and name.startswith(AVX512)):
+            nk.disable_capability(name)
+    packed = nk.hammings_pack(np.packbits(weight > 0, axis=1), dtype="uint1")
+    bits = np.packbits(rows > 0, axis=1)
+    counts = np.asarray(nk.hammings_packed(bits, packed))
+    wanted = (SIZE - np.where(rows > 0, 1, -1) @ weight.T.astype(np.int64)) // 2
+    if not np.array_equal(counts, wanted):
+        raise SystemExit("numkong: the counts differ; nothing was timed")
+    return lambda: nk.hammings_packed(bits, packed)
+
+
+def measure(rows: int, options: argparse.Namespace) -> dict[str, Any]:
+    """One batch size."""
+    rng = np.random.default_rng(1)
+    x, last = rng.standard_normal((rows, SIZE)).astype(np.float32), rng.choice([-1, 1], (8, SIZE))
+    engines = {layers: ours(layers, options.isa, last) for layers in (1, 3)}
+    outs = {layers: engine.predict(x) for layers, engine in engines.items()}
+    calls: dict[str, Callable[[], Any]] = {
+        f"ours {layers}": lambda layers=layers: engines[layers].predict(x, out=outs[layers]) for layers in engines
+    }
+    isa = engines[1].isa
+    peer = numkong(rng.choice([-1, 1], (SIZE, SIZE)), x, isa)
+    if peer:
+        calls["numkong"] = peer
+    plain = np.zeros(SIZE * SIZE // 64, np.uint64)
+    calls["read"] = plain.max
+    times = interleave(calls, options.rounds, 0.05)
+    layer = [(three - one) / 2 * 1e6 for three, one in zip(times["ours 3"], times["ours 1"], strict=True)]
+    least = (min(times["ours 3"]) - min(times["ours 1"])) / 2 * 1e6
+    others = {name: quartiles([t * 1e6 for t in times[name]]) for name in ("numkong", "read") if name in times}
+    return {
+        "rows": rows,
+        "isa": isa,
+        "ours_us": quartiles(layer),
+        "ours_least_us": least,
+        "ours_gmacs_per_second": rows * SIZE * SIZE / least / 1e3,
+        "others_us": others,
+    }
+
+
+def main() -> None:
+    """Measures 1, 16 and 256 rows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--isa", help="instruction set of ours (default: the best)")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--core", type=int, default=0, help="core to run on")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    pin(options.core)
+    batches = [measure(rows, options) for rows in (1, 16, 256)]
+    rows = []
+    for b in batches:
+        q, others = b["ours_us"], b["others_us"]
+        cells = [f"{o['least']:.0f} (**{o['least'] / b['ours_least_us']:.2f}**)" for o in others.values()]
+        median = f"{q['median']:.0f} ({q['q1']:.0f} to {q['q3']:.0f})"
+        rows.append([str(b["rows"]), f"{b['ours_least_us']:.0f}", median, f"{b['ours_gmacs_per_second']:.0f}", *cells])
+    head = [
+        "rows",
+        f"bnnengine {batches[0]['isa']}, least us",
+        "median (quartiles)",
+        "GMAC/s",
+        *batches[0]["others_us"],
+    ]
+    report({"machine": machine("numkong"), "batches": batches}, markdown(head, rows), options.json)
+
+
+if __name__ == "__main__":
+    main()
