@@ -169,7 +169,8 @@ def from_bytes(data: bytes | bytearray | memoryview) -> Model:
     nodes = []
     for node in record["nodes"]:
         tensors = {slot: BitTensor(*t) if isinstance(t, tuple) else t for slot, t in node["tensors"].items()}
-        layer = _BY_NAME[node["op"]].from_record(tensors, node["attributes"], node["name"])
+        shape = record["values"][node["outputs"][0]][2]
+        layer = _BY_NAME[node["op"]].from_node(tensors, node["attributes"], node["name"], shape)
         inputs, outputs = tuple(names[i] for i in node["inputs"]), tuple(names[i] for i in node["outputs"])
         nodes.append(Node(node["name"], layer, inputs, outputs))
     inputs_ = tuple(TensorSpec(*record["values"][i]) for i in record["inputs"])

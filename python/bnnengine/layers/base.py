@@ -59,6 +59,11 @@ class Layer:
         """The layer that to_record describes."""
         return cls(name=name)  # type: ignore[call-arg]
 
+    @classmethod
+    def from_node(cls, tensors: Tensors, attributes: Sequence[int], name: str, shape: tuple[int, ...]) -> Layer:
+        """The same for a layer whose first output has this shape in the file, which a few need to know."""
+        return cls.from_record(tensors, attributes, name)
+
     @property
     def parameters(self) -> int:
         """How many numbers the layer has learned: one for each element of its tensors, bits included."""

@@ -215,6 +215,11 @@ class Reshape(Layer):
         """With every dimension known."""
         return [Reshape(self._shape(specs[0][1]), self.name)]
 
+    @classmethod
+    def from_node(cls, tensors: Tensors, attributes: Sequence[int], name: str, shape: tuple[int, ...]) -> Reshape:
+        """From the file, where the output's shape says it."""
+        return cls(shape, name)
+
 
 @dataclass(frozen=True, eq=False)
 class Pad(Layer):
