@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 import bnnengine as b
-from bnnengine.layers.activations import UNARY, Unary
+from bnnengine.layers.unary import UNARY, Unary
 
 Array = np.ndarray[Any, Any]
 

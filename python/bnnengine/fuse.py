@@ -20,6 +20,7 @@ from bnnengine.layers import BatchNorm, Binarize, Conv2d, Dense, Flatten, Layer,
 from bnnengine.layers.base import Spec
 from bnnengine.layers.output import Sum
 from bnnengine.model import Model, Node
+from bnnengine.thresholds import float_threshold, integer_threshold, search_threshold
 
 Array = npt.NDArray[Any]
 
@@ -126,65 +127,12 @@ def _next_sign(layers: Sequence[Layer]) -> tuple[Sign | Binarize, list[Layer]] |
     return None
 
 
-def search_threshold(
-    decide: Callable[[Array], npt.NDArray[np.bool_]], channels: int, low: int, high: int
-) -> tuple[Array, Array, Array]:
-    """Bisects a decision that is monotone in whole numbers low .. high, for each channel.
-
-    Args:
-        decide: int64 [channels] to bool [channels].
-        channels: how many.
-        low, high: the range.
-
-    Returns:
-        value: the least number from which a rising decision holds, or the greatest up to which a falling one does;
-            low for a decision that always holds, high + 1 for one that never does.
-        flip: whether the decision falls.
-        constant: whether it is the same everywhere.
-    """
-    bottom, top = np.full(channels, low, np.int64), np.full(channels, high, np.int64)
-    at_low, at_high = decide(bottom), decide(top)
-    flip, constant = at_low & ~at_high, at_low == at_high
-    # invariant where not constant: the decision at bottom is at_low, at top it is at_high
-    while (top - bottom > 1).any():
-        middle = (bottom + top) // 2
-        as_low = decide(middle) == at_low
-        bottom, top = np.where(as_low, middle, bottom), np.where(as_low, top, middle)
-    value = np.where(flip, bottom, top)
-    return np.where(constant, np.where(at_low, low, high + 1), value), flip, constant
-
-
-def _integer_threshold(
-    decide: Callable[[Array], npt.NDArray[np.bool_]], channels: int, low: int, high: int
-) -> Threshold:
-    value, flip, constant = search_threshold(decide, channels, low, high)
-    limits = np.iinfo(np.int32)
-    value = np.where(constant, np.where(value == low, limits.min, limits.max), value)
-    return Threshold(value.astype(np.int32), flip)
-
-
-def _float_threshold(decide: Callable[[Array], npt.NDArray[np.bool_]], channels: int) -> Threshold:
-    """The same over all finite float32, which are whole numbers in the order of their bits.
-
-    An infinite x is decided as the threshold says, also where gamma is zero (0 * infinity is NaN in a batch norm).
-    """
-
-    def to_float(key: Array) -> Array:
-        return np.where(key >= 0, key, -(2**31) - 1 - key).astype(np.int32).view(np.float32)
-
-    # keys of -FLT_MAX and FLT_MAX; -0.0 is key -1 and +0.0 key 0
-    low, high = -0x7F800000, 0x7F7FFFFF
-    value, flip, constant = search_threshold(lambda key: decide(to_float(key)), channels, low, high)
-    found = to_float(np.where(constant, 0, value))
-    return Threshold(np.where(constant, np.where(value == low, -np.inf, np.inf), found).astype(np.float32), flip)
-
-
 def _find_threshold(decide: Callable[[Array], npt.NDArray[np.bool_]], layer: Sum, dtype: str) -> Threshold:
     """For sums of `layer` over an input of `dtype`; decide takes the sums."""
     if not layer.exact(dtype):
-        return _float_threshold(decide, layer.outputs)
+        return float_threshold(decide, layer.outputs)
     most = layer.depth * (255 if dtype == "uint8" else 1)
-    return _integer_threshold(decide, layer.outputs, -most, most)
+    return integer_threshold(decide, layer.outputs, -most, most)
 
 
 def _split(layers: Sequence[Layer]) -> tuple[list[Layer], list[Layer]]:
@@ -302,7 +250,7 @@ def affine_then_sign(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
         return _decide(affine, sign, np.broadcast_to(x, (channels,)))
 
     if spec[0] == "float32":
-        found = _float_threshold(decide, channels)
+        found = float_threshold(decide, channels)
     else:
         value, flip, constant = search_threshold(decide, channels, 0, 255)
         always = constant & (value == 0)

@@ -2,23 +2,7 @@
 
 from __future__ import annotations
 
-from bnnengine.layers.activations import (
-    GELU,
-    Abs,
-    Clip,
-    HardSigmoid,
-    HardSwish,
-    HardTanh,
-    LeakyReLU,
-    PReLU,
-    ReLU,
-    ReLU6,
-    RPReLU,
-    Sigmoid,
-    SiLU,
-    Tanh,
-    Unary,
-)
+from bnnengine.layers.activations import Clip, HardSigmoid, HardTanh, LeakyReLU, PReLU, ReLU, ReLU6, RPReLU
 from bnnengine.layers.argmax import ArgMax
 from bnnengine.layers.average_pool2d import AveragePool2d, BlurPool2d
 from bnnengine.layers.base import Input, Layer
@@ -37,6 +21,7 @@ from bnnengine.layers.reductions import GlobalMaxPool, LayerNorm, TopK
 from bnnengine.layers.scale_bias import ScaleBias
 from bnnengine.layers.softmax import Softmax
 from bnnengine.layers.structure import ChannelShuffle, Concat, Pad, Reshape, Slice, Transpose, Upsample2d
+from bnnengine.layers.unary import GELU, Abs, HardSwish, Sigmoid, SiLU, Tanh, Unary
 
 # The operators of the file (docs/format.md) by number: adding a layer adds its line here.
 OPERATORS: dict[int, type[Layer]] = {
