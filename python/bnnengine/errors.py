@@ -33,3 +33,7 @@ class InputError(BnnError, ValueError):
 
 class InputTypeError(InputError, TypeError):
     """An array given to predict that has the wrong dtype."""
+
+
+class ConvertError(BnnError, ValueError):
+    """A foreign network that cannot be taken: which node, why, and what to do."""

@@ -1,4 +1,4 @@
-"""The command line: `bnnengine demo | run | inspect | bench | selftest | cpu`, a file each."""
+"""The command line: `bnnengine demo | convert | verify | run | inspect | bench | selftest | cpu`, a file each."""
 
 from __future__ import annotations
 
@@ -9,11 +9,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from bnnengine._version import __version__
-from bnnengine.cli import bench, cpu, demo, inspect, run, selftest
+from bnnengine.cli import bench, convert, cpu, demo, inspect, run, selftest, verify
 from bnnengine.cli.common import Answer
 from bnnengine.errors import BnnError
 
-COMMANDS = {"demo": demo, "run": run, "inspect": inspect, "bench": bench, "selftest": selftest, "cpu": cpu}
+COMMANDS = {
+    "demo": demo,
+    "convert": convert,
+    "verify": verify,
+    "run": run,
+    "inspect": inspect,
+    "bench": bench,
+    "selftest": selftest,
+    "cpu": cpu,
+}
 
 
 def parser() -> argparse.ArgumentParser:

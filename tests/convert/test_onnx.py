@@ -1,0 +1,219 @@
+"""ONNX and QONNX files: converted, and compared with what made them."""
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx", reason="needs the onnx package, which CI has")
+
+from bnnengine import Engine, Model  # noqa: E402
+from bnnengine.cli import main  # noqa: E402
+from bnnengine.convert import ConvertError, convert, verify  # noqa: E402
+
+
+@pytest.mark.shared
+def test_qonnx_mlp_gives_the_logits_of_its_own_executor(shared_data, tmp_path, isa):
+    folder = shared_data / "qonnx_tfc_1w1a"
+    done = convert(folder / "TFC_1W1A.onnx", tmp_path / "tfc.bnn")
+    assert "4 layers binary, 0 real-valued" in done.report()
+    with np.load(folder / "io.npz") as told, np.load(shared_data / "mnist_test.npz") as digits:
+        wanted, labels = told["y_all"], digits["y"]
+        x = digits["x"].astype(np.float32)[..., None] / 255
+        y = Engine.load(tmp_path / "tfc.bnn", isa=isa).predict(x)
+        np.testing.assert_allclose(y, wanted, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(y.argmax(1), wanted.argmax(1))
+        assert (y.argmax(1) == labels).mean() == 0.9296
+        checked = verify(folder / "TFC_1W1A.onnx", tmp_path / "tfc.bnn", x[:20].transpose(0, 3, 1, 2))
+    assert checked.top1 == 1
+    assert checked.difference < 1e-6
+
+
+torch = pytest.importorskip("torch", reason="needs PyTorch, which CI has")
+nn = torch.nn
+
+
+class StraightThrough(nn.Module):
+    """Bi-Real Net's and ReActNet's activation: the sign, and a polynomial whose gradient training takes."""
+
+    def forward(self, x):
+        forward = torch.sign(x)
+        out1 = torch.where(x < -1, torch.full_like(x, -1.0), x * x + 2 * x)
+        out2 = torch.where(x < 0, out1, -x * x + 2 * x)
+        out3 = torch.where(x < 1, out2, torch.ones_like(x))
+        return forward.detach() - out3.detach() + out3
+
+
+class PlainSign(nn.Module):
+    def forward(self, x):
+        return torch.sign(x)
+
+
+class Compared(nn.Module):
+    def forward(self, x):
+        return torch.where(x >= 0, torch.ones_like(x), -torch.ones_like(x))
+
+
+class HardBinaryConv(nn.Module):
+    """alpha * sign(weight), computed in the graph."""
+
+    def __init__(self, i, o, k=3, stride=1, padding=1):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(o, i, k, k))
+        self.stride, self.padding = stride, padding
+
+    def forward(self, x):
+        scale = self.weight.abs().mean((1, 2, 3), keepdim=True).detach()
+        hard = scale * torch.sign(self.weight)
+        clipped = torch.clamp(self.weight, -1.0, 1.0)
+        return nn.functional.conv2d(x, hard.detach() - clipped.detach() + clipped, None, self.stride, self.padding)
+
+
+class Shift(nn.Module):
+    def __init__(self, n):
+        super().__init__()
+        self.bias = nn.Parameter(torch.randn(1, n, 1, 1) * 0.3)
+
+    def forward(self, x):
+        return x + self.bias.expand_as(x)
+
+
+class Block(nn.Module):
+    def __init__(self, n, activation):
+        super().__init__()
+        self.move, self.sign, self.conv, self.bn = Shift(n), activation(), HardBinaryConv(n, n), nn.BatchNorm2d(n)
+        self.before, self.prelu, self.after = Shift(n), nn.PReLU(n), Shift(n)
+
+    def forward(self, x):
+        y = self.bn(self.conv(self.sign(self.move(x)))) + x
+        return self.after(self.prelu(self.before(y)))
+
+
+class Gate(nn.Module):
+    def __init__(self, n):
+        super().__init__()
+        self.down, self.up = nn.Conv2d(n, 4, 1), nn.Conv2d(4, n, 1)
+
+    def forward(self, x):
+        pooled = nn.functional.adaptive_avg_pool2d(x, 1)
+        return x * torch.sigmoid(self.up(torch.relu(self.down(pooled))))
+
+
+def network(activation):
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.MaxPool2d(2), Block(16, activation), Gate(16),
+        Block(16, activation), nn.AvgPool2d(2), nn.Conv2d(16, 8, 1), activation(), nn.Flatten(), nn.Linear(8 * 16, 10),
+    )  # fmt: skip
+
+
+def settled(module, seed):
+    """In evaluation mode, with batch-norm statistics and scales of either sign that are not trivial."""
+    torch.manual_seed(seed)
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_mean.uniform_(-0.5, 0.5)
+            part.running_var.uniform_(0.5, 2)
+            part.weight.data.uniform_(-1.5, 1.5)
+            part.bias.data.uniform_(-0.5, 0.5)
+    return module.eval()
+
+
+@pytest.mark.parametrize("activation", [StraightThrough, PlainSign, Compared])
+@pytest.mark.parametrize("dynamo", [False, True])
+def test_pytorch_networks_answer_as_before(activation, dynamo, tmp_path):
+    if dynamo:
+        pytest.importorskip("onnxscript", reason="the newer exporter needs onnxscript")
+    torch.manual_seed(0)
+    module = settled(network(activation), 1)
+    x = torch.randn(6, 3, 32, 32)
+    path = tmp_path / "model.onnx"
+    torch.onnx.export(module, (x[:1],), str(path), dynamo=dynamo)
+    done = convert(path, tmp_path / "model.bnn")
+    assert done.report().startswith("2 layers binary, 5 real-valued")
+    assert done.verification.top1 == 1
+    with torch.no_grad():
+        wanted = module(x).numpy()
+    got = Engine.load(tmp_path / "model.bnn").predict(x.numpy().transpose(0, 2, 3, 1))
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
+    assert Model.load(tmp_path / "model.bnn").inputs[0].shape == (32, 32, 3)
+
+
+def test_what_cannot_be_taken_is_named(tmp_path):
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4)).eval()
+    path = tmp_path / "model.onnx"
+    torch.onnx.export(module, (torch.randn(1, 3, 8, 8),), str(path), dynamo=False)
+    with pytest.raises(ConvertError, match=r"node .*Reshape.: shape: got .0, 2, -1., .*only flattening is taken"):
+        convert(path)
+
+
+def node(kind, inputs, outputs=("y",), domain="", **attributes):
+    return onnx.helper.make_node(kind, inputs, list(outputs), domain=domain, **attributes)
+
+
+def save(path, nodes, constants=None, shape=(1, 4)):
+    kind = onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        nodes, "g", [onnx.helper.make_tensor_value_info("x", kind, shape)],
+        [onnx.helper.make_tensor_value_info("y", kind, None)],
+        [onnx.numpy_helper.from_array(np.asarray(a, np.float32), n) for n, a in (constants or {}).items()],
+    )  # fmt: skip
+    path.write_bytes(onnx.helper.make_model(graph).SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants", "message"),
+    [
+        ([node("Quant", ["x", "s"], domain="qonnx.custom_op.general")], {"s": 1}, "more than one bit"),
+        ([node("Secret", ["x"], domain="com.example")], {}, "domain 'com.example' is not known"),
+        ([node("Erf", ["x"])], {}, "Erf.: there is no layer"),
+        ([node("MatMul", ["x", "w"])], {"w": np.ones((5, 3))}, "MatMul.: .*inputs: got 4, wanted 5"),
+        ([node("Add", ["x", "w"])], {"w": np.arange(3)[None]}, "shape .1, 3.: wanted one number, or one a channel .4."),
+        ([node("Relu", ["nobody"])], {}, "outputs .'y'.: constant, or made by nothing"),
+    ],
+)  # fmt: skip
+def test_errors_say_which_node_and_why(nodes, constants, message, tmp_path):
+    with pytest.raises(ConvertError, match=message):
+        convert(save(tmp_path / "m.onnx", nodes, constants))
+
+
+def test_external_data_stay_below_the_models_folder(tmp_path):
+    inside = tmp_path / "model"
+    inside.mkdir()
+    (tmp_path / "secret.bin").write_bytes(bytes(64))
+    path = save(inside / "m.onnx", [node("MatMul", ["x", "w"])], {"w": np.ones((4, 4))})
+    proto = onnx.load(str(path))
+    tensor = proto.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "../secret.bin"
+    path.write_bytes(proto.SerializeToString())
+    with pytest.raises(ConvertError, match="lie outside the model's folder"):
+        convert(path)
+
+
+def test_mutated_files_give_nothing_but_convert_errors(tmp_path):
+    rng = np.random.default_rng(0)
+    nodes = [node("Sign", ["x"], ["s"]), node("MatMul", ["s", "w"], ["m"]), node("Relu", ["m"])]
+    whole = save(tmp_path / "m.onnx", nodes, {"w": np.sign(rng.standard_normal((4, 3)))}).read_bytes()
+    refused = 0
+    for _ in range(2000):
+        data = bytearray(whole)
+        for _ in range(int(rng.integers(1, 4))):
+            data[int(rng.integers(len(data)))] = int(rng.integers(256))
+        (tmp_path / "m.onnx").write_bytes(data)
+        try:
+            convert(tmp_path / "m.onnx")
+        except ConvertError:
+            refused += 1
+    assert refused > 500
+
+
+@pytest.mark.shared
+def test_the_command_converts_and_verifies(shared_data, tmp_path, capsys):
+    source, packed = shared_data / "qonnx_tfc_1w1a" / "TFC_1W1A.onnx", tmp_path / "tfc.bnn"
+    assert main(["convert", str(source), str(packed)]) == 0
+    assert "4 layers binary, 0 real-valued" in capsys.readouterr().out
+    assert main(["verify", str(source), str(packed), "--data", str(source.with_name("io.npz")), "--key", "x"]) == 0
+    assert "same top-1 100.00%" in capsys.readouterr().out
+    assert main(["convert", str(tmp_path / "none.txt"), str(packed)]) == 1
+    assert "only .onnx files" in capsys.readouterr().err
