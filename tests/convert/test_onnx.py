@@ -1,11 +1,13 @@
 """ONNX and QONNX files: converted, and compared with what made them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 onnx = pytest.importorskip("onnx", reason="needs the onnx package, which CI has")
 
-from bnnengine import Engine, Model  # noqa: E402
+from bnnengine import Engine, Model, zoo  # noqa: E402
 from bnnengine.cli import main  # noqa: E402
 from bnnengine.convert import ConvertError, convert, verify  # noqa: E402
 
@@ -217,3 +219,24 @@ def test_the_command_converts_and_verifies(shared_data, tmp_path, capsys):
     assert "same top-1 100.00%" in capsys.readouterr().out
     assert main(["convert", str(tmp_path / "none.txt"), str(packed)]) == 1
     assert "only .onnx files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["birealnet18", "reactnet18", "reactnet_a", "cnv"])
+def test_networks_of_the_zoo_come_back_from_their_twins(name, tmp_path, monkeypatch):
+    """Exported from the PyTorch modules that the zoo is compared with, converted, and equal to the zoo's own."""
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "zoo"))
+    import layerwise
+    from twins import binarynet, birealnet, reactnet
+
+    makers = {
+        "birealnet18": birealnet.birealnet18, "reactnet18": reactnet.ReActNet18, "reactnet_a": reactnet.ReActNetA,
+        "cnv": binarynet.Cnv,
+    }  # fmt: skip
+    twin = layerwise.randomize(makers[name](10), seed=7).eval().float()
+    torch.onnx.export(twin, (torch.randn(1, 3, 32, 32),), str(tmp_path / "twin.onnx"), dynamo=False)
+    done = convert(tmp_path / "twin.onnx")
+    model = getattr(zoo, name)(layerwise.weights_of(twin), input_shape=(32, 32, 3), classes=10)
+    assert (done.verification.top1, done.verification.difference < 1e-4) == (1, True)
+    x = np.random.default_rng(0).standard_normal((4, 32, 32, 3)).astype(np.float32)
+    ours, theirs = Engine(done.model.to_bytes()).predict(x), Engine(model.to_bytes()).predict(x)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * np.abs(theirs).max())

@@ -238,6 +238,15 @@ class Emitter:
             raise ConvertError("ceil_mode: 1 is not taken; export with ceil_mode=False")
         return self.graph(kind(kernel, strides, ((top, bottom), (left, right)), **fields), value)
 
+    def _do_pad(self, op: Op) -> Value:
+        given, value = self._constant(op, 1), self._constant(op, 2)
+        pads = [int(n) for n in (op.attributes["pads"] if given is None else given)]
+        if len(pads) != 8 or any(pads[i] for i in (0, 1, 4, 5)) or min(pads) < 0:
+            raise ConvertError(f"pads: got {pads}, wanted height and width of an image, from 0")
+        fill = float(op.attributes.get("value", 0.0) if value is None else value.reshape(-1)[0])
+        sides = ((pads[2], pads[6]), (pads[3], pads[7]))
+        return self.graph(b.Pad(sides, fill), self._value(op))
+
     def _do_maxpool(self, op: Op) -> Value:
         return self._pool(op, b.MaxPool2d)
 
@@ -286,6 +295,14 @@ class Emitter:
         if len(value.shape) == 3 and value.shape[:2] == (1, 1):
             return self._flat(value)
         raise ConvertError("wanted an image of one pixel")
+
+    def _do_unsqueeze(self, op: Op) -> Value:
+        given: Any = op.attributes.get("axes")
+        axes = [int(n) for n in np.atleast_1d(self._constant(op, 1) if given is None else given)]  # type: ignore[arg-type]
+        value = self._value(op)
+        if min(axes) < 2:
+            raise ConvertError(f"axes: got {axes}, wanted height and width behind the channels")
+        return self.graph(b.Reshape((1, 1, value.shape[0])), value) if len(value.shape) == 1 else value
 
     def _do_concat(self, op: Op) -> Value:
         values = [self._value(op, i) for i in range(len(op.inputs))]

@@ -107,6 +107,21 @@ def _gemm(a: Mapping[str, Any], x: Array, w: Array, c: Array | None = None) -> A
     return (y if c is None else y + a.get("beta", 1.0) * c).astype(np.float32)  # type: ignore[no-any-return]
 
 
+def _pad(a: Mapping[str, Any], x: Array, pads: Array | None = None, value: Array | None = None) -> Array:
+    sides = [int(n) for n in (a["pads"] if pads is None else pads)]
+    fill = float(a.get("value", 0.0) if value is None else value.reshape(-1)[0])
+    return np.pad(x, list(zip(sides[: x.ndim], sides[x.ndim :], strict=True)), constant_values=fill)
+
+
+def _slice(
+    a: Mapping[str, Any], x: Array, start: Array, stop: Array, axes: Array | None = None, step: Array | None = None
+) -> Array:
+    cut = [slice(None)] * x.ndim
+    for i, axis in enumerate(range(start.size) if axes is None else axes):
+        cut[int(axis)] = slice(int(start[i]), int(stop[i]), 1 if step is None else int(step[i]))
+    return x[tuple(cut)]
+
+
 def _mean(a: Mapping[str, Any], x: Array, axes: Array | None = None) -> Array:
     over = _axes(a, axes) or None
     return x.mean(axis=over, keepdims=bool(a.get("keepdims", 1)), dtype=np.float64).astype(x.dtype)  # type: ignore[no-any-return]
@@ -124,6 +139,7 @@ KINDS: dict[str, Callable[..., Array]] = {
     "Cast": lambda a, x: x.astype(_CASTS[a["to"]]),
     "Clip": _clip,
     "Concat": lambda a, *xs: np.concatenate([np.atleast_1d(x) for x in xs], axis=a["axis"]),
+    "ConstantOfShape": lambda a, x: np.full(x, np.ravel(a.get("value", np.zeros(1, np.float32)))[0]),
     "Conv": _conv,
     "Div": lambda a, x, y: (x / y).astype(np.result_type(x, y)),
     "Flatten": lambda a, x: x.reshape(int(np.prod(x.shape[: a.get("axis", 1)])), -1),
@@ -139,8 +155,10 @@ KINDS: dict[str, Callable[..., Array]] = {
     "Mul": lambda a, x, y: x * y,
     "Neg": lambda a, x: -x,
     "PRelu": lambda a, x, s: np.where(x > 0, x, x * s),
+    "Pad": _pad,
     "Pow": lambda a, x, y: np.power(x, y).astype(x.dtype),
     "ReduceMean": _mean,
+    "Slice": _slice,
     "Relu": lambda a, x: np.where(x < 0, np.float32(0), x),
     "Reshape": _reshape,
     "Shape": lambda a, x: np.array(x.shape, np.int64),

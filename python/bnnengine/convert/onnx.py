@@ -11,6 +11,18 @@ from bnnengine.convert.ir import Net, Op
 from bnnengine.errors import ConvertError
 
 QONNX_DOMAINS = ("onnx.brevitas", "finn.custom_op.general", "qonnx.custom_op.general")
+# The fewest inputs of operators that the passes look into; the others take at least one.
+FEWEST = {
+    "Add": 2,
+    "BipolarQuant": 2,
+    "Conv": 2,
+    "Greater": 2,
+    "GreaterOrEqual": 2,
+    "Mul": 2,
+    "Sub": 2,
+    "Where": 3,
+    "Constant": 0,
+}
 MULTI_BIT = ("Quant", "Trunc", "MultiThreshold", "IntQuant", "FloatQuant")
 
 
@@ -58,6 +70,8 @@ def _op(node: Any, onnx: Any) -> Op:
     name = node.name or (node.output[0] if node.output else "")
     if not node.output or not node.output[0]:
         raise ConvertError(f"node {name!r} ({node.op_type}): it makes nothing")
+    if len(node.input) < FEWEST.get(node.op_type, 1):
+        raise ConvertError(f"node {name!r} ({node.op_type}): got {len(node.input)} inputs, which are too few")
     if node.domain not in ("", "ai.onnx", *QONNX_DOMAINS):
         raise ConvertError(f"node {name!r}: operator {node.op_type} of domain {node.domain!r} is not known")
     if node.op_type in MULTI_BIT:

@@ -56,6 +56,41 @@ def find_compared_signs(net: Net) -> None:
             op.kind, op.inputs = "Binarize", [compare.inputs[0], compare.inputs[1]]
 
 
+def find_counted_signs(net: Net) -> None:
+    """`(x >= t) * 2 - 1` is the sign of `x - t`."""
+    made = {op.outputs[0]: op for op in net.ops}
+    for op in net.ops:
+        if op.kind != "Sub":
+            continue
+        one, twice = net.constants.get(op.inputs[1]), made.get(op.inputs[0])
+        if one is None or twice is None or twice.kind != "Mul" or not (one == 1).all():
+            continue
+        two, compare = net.constants.get(twice.inputs[1]), made.get(twice.inputs[0])
+        if two is None or compare is None or compare.kind not in ("GreaterOrEqual", "Greater") or not (two == 2).all():
+            continue
+        if compare.inputs[1] in net.constants:
+            op.kind, op.inputs = "Binarize", [compare.inputs[0], compare.inputs[1]]
+
+
+def merge_zero_pads(net: Net) -> None:
+    """A convolution of an image padded with zeros pads by itself."""
+    made = {op.outputs[0]: op for op in net.ops}
+    for op in net.ops:
+        pad = made.get(op.inputs[0]) if op.kind == "Conv" else None
+        if pad is None or pad.kind != "Pad" or pad.attributes.get("mode", b"constant") not in (b"constant", "constant"):
+            continue
+        given, value = net.constants.get(pad.inputs[1]) if len(pad.inputs) > 1 else None, None
+        if len(pad.inputs) > 2 and pad.inputs[2]:
+            value = net.constants.get(pad.inputs[2])
+            if value is None or (value != 0).any():
+                continue
+        if given is None or given.size != 8 or given[[0, 1, 4, 5]].any() or op.attributes.get("auto_pad"):
+            continue
+        own = op.attributes.get("pads", [0, 0, 0, 0])
+        op.attributes["pads"] = [int(a + b) for a, b in zip(own, given[[2, 3, 6, 7]], strict=True)]
+        op.inputs = [pad.inputs[0], *op.inputs[1:]]
+
+
 def drop_straight_through(net: Net) -> None:
     """`(s - g) + g`, which training adds for its gradient, is `s` (Bi-Real Net, ReActNet and others export it)."""
     made = {op.outputs[0]: op for op in net.ops}
@@ -95,9 +130,11 @@ PASSES = (
     fold_constants,
     drop_identities,
     find_compared_signs,
+    find_counted_signs,
     drop_straight_through,
     drop_identities,
     fold_constants,
+    merge_zero_pads,
     drop_unread,
 )
 
