@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import bnnengine as b
-from bnnengine.convert.ir import Array, Net, Op, _pads
+from bnnengine.convert.ir import Array, Net, Op, pads_of, resize_factors
 from bnnengine.errors import ConvertError, ModelError
 from bnnengine.graph import Graph, Value
 
@@ -30,6 +30,7 @@ class Emitter:
         """Nothing is emitted yet."""
         self.net, self.graph = net, Graph(name)
         self.values: dict[str, Value] = {}
+        self.steps: set[str] = set()  # bits that count as 0 and 1
         self.refused: list[str] = []
 
     def run(self) -> b.Model:
@@ -55,7 +56,7 @@ class Emitter:
         return self.graph.model(*(self._float(self.values[name]) for name in self.net.outputs))
 
     def _take(self, op: Op) -> None:
-        handler: Callable[[Op], Value] | None = getattr(self, f"_do_{op.kind.lower()}", None)
+        handler: Callable[[Op], Value | tuple[Value, ...]] | None = getattr(self, f"_do_{op.kind.lower()}", None)
         label = f"node {op.name or op.outputs[0]!r} ({op.kind})"
         if any(name and name not in self.values and name not in self.net.constants for name in op.inputs):
             return  # behind one that is refused, which is named already
@@ -63,7 +64,9 @@ class Emitter:
             self.refused.append(f"{label}: there is no layer for this operator")
             return
         try:
-            self.values[op.outputs[0]] = handler(op)
+            made = handler(op)
+            for name, value in zip(op.outputs, made if isinstance(made, tuple) else (made,), strict=False):
+                self.values[name] = value
         except (ConvertError, ModelError) as error:
             self.refused.append(f"{label}: {error}")
         except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
@@ -98,21 +101,40 @@ class Emitter:
         return constant.reshape(-1)
 
     def _float(self, value: Value) -> Value:
-        return self.graph(b.ScaleBias(), value) if value.dtype == "bits" else value
+        if value.dtype != "bits":
+            return value
+        return self.graph(b.ScaleBias(0.5, 0.5) if value.name in self.steps else b.ScaleBias(), value)
+
+    def _moved(self, layer: b.Layer, *values: Value) -> Value:
+        """Behind a layer that moves bits and makes none: what they count as stays."""
+        steps = {value.name in self.steps for value in values}
+        if len(steps) > 1 or len({value.dtype for value in values}) > 1:
+            values, steps = tuple(self._float(value) for value in values), {False}
+        made: Value = self.graph(layer, *values)
+        if True in steps:
+            self.steps.add(made.name)
+        return made
 
     # ---- signs ----
 
     def _do_sign(self, op: Op) -> Value:
         value = self._value(op)
-        return value if value.dtype == "bits" else self.graph(b.Sign(), value)
+        if value.dtype == "bits" and value.name not in self.steps:
+            return value
+        return self.graph(b.Sign(), self._float(value))
 
     def _do_binarize(self, op: Op) -> Value:
-        value, level = self._value(op), self._constant(op, 1)
+        value, level = self._float(self._value(op)), self._constant(op, 1)
         assert level is not None
         return self.graph(b.Binarize(self._vector(level, value)), value)
 
+    def _do_step(self, op: Op) -> Value:
+        bits = self._do_binarize(op)
+        self.steps.add(bits.name)
+        return bits
+
     def _do_bipolarquant(self, op: Op) -> Value:
-        value, scale = self._value(op), self._constant(op, 1)
+        value, scale = self._float(self._value(op)), self._constant(op, 1)
         if scale is None or (scale <= 0).any():
             raise ConvertError("scale: wanted a constant above 0")
         bits = self.graph(b.Sign(), value)
@@ -121,10 +143,12 @@ class Emitter:
     # ---- sums ----
 
     def _sum(self, weight: Array, bias: Array | None, kinds: tuple[Any, Any], value: Value, **fields: Any) -> Value:
-        magnitude = binary_weights(weight)
+        magnitude, step = binary_weights(weight), value.name in self.steps
         if magnitude is None:
+            value = self._float(value) if step else value
             return self.graph(kinds[1](weight, bias=bias, **fields), value)
         scale = None if np.allclose(magnitude, 1, rtol=NEAR, atol=0) else magnitude
+        fields = {**fields, "zero_one": True} if step else fields
         return self.graph(kinds[0](weight > 0, scale=scale, bias=bias, **fields), value)
 
     def _do_conv(self, op: Op) -> Value:
@@ -132,12 +156,13 @@ class Emitter:
         if weight is None or weight.ndim != 4:
             raise ConvertError("weight: wanted a constant (O, I, KH, KW)")
         height, width, _ = value.shape
-        top, left, bottom, right = _pads(op.attributes, (height, width), weight.shape[2:])
+        top, left, bottom, right = pads_of(op.attributes, (height, width), weight.shape[2:])
         fields = {
             "strides": tuple(op.attributes.get("strides", (1, 1))),
             "dilation": tuple(op.attributes.get("dilations", (1, 1))),
             "groups": int(op.attributes.get("group", 1)),
             "padding": ((top, bottom), (left, right)),
+            "pad_value": int(op.attributes.get("pad_value", 0)),
         }
         kinds = (b.BinaryConv2d, b.Conv2d)
         return self._sum(np.ascontiguousarray(weight.transpose(0, 2, 3, 1)), bias, kinds, value, **fields)
@@ -232,11 +257,17 @@ class Emitter:
     def _pool(self, op: Op, kind: Any, **fields: Any) -> Value:
         value = self._value(op)
         kernel = tuple(op.attributes["kernel_shape"])
-        top, left, bottom, right = _pads(op.attributes, value.shape[:2], kernel)
+        top, left, bottom, right = pads_of(op.attributes, value.shape[:2], kernel)
         strides = tuple(op.attributes.get("strides", (1, 1)))
         if op.attributes.get("ceil_mode"):
             raise ConvertError("ceil_mode: 1 is not taken; export with ceil_mode=False")
-        return self.graph(kind(kernel, strides, ((top, bottom), (left, right)), **fields), value)
+        padding = ((top, bottom), (left, right))
+        outside = op.attributes.get("pad_value")
+        if outside is not None and (top or bottom or left or right):
+            value, padding = self._moved(b.Pad(padding, float(outside)), value), ((0, 0), (0, 0))
+        if kind is not b.MaxPool2d:
+            value = self._float(value)
+        return self._moved(kind(kernel, strides, padding, **fields), value)
 
     def _do_pad(self, op: Op) -> Value:
         given, value = self._constant(op, 1), self._constant(op, 2)
@@ -244,8 +275,12 @@ class Emitter:
         if len(pads) != 8 or any(pads[i] for i in (0, 1, 4, 5)) or min(pads) < 0:
             raise ConvertError(f"pads: got {pads}, wanted height and width of an image, from 0")
         fill = float(op.attributes.get("value", 0.0) if value is None else value.reshape(-1)[0])
-        sides = ((pads[2], pads[6]), (pads[3], pads[7]))
-        return self.graph(b.Pad(sides, fill), self._value(op))
+        if op.attributes.get("mode", b"constant") not in (b"constant", "constant"):
+            raise ConvertError(f"mode: got {op.attributes['mode']!r}, wanted 'constant'")
+        sides, x = ((pads[2], pads[6]), (pads[3], pads[7])), self._value(op)
+        if x.dtype == "bits" and (x.name in self.steps or fill not in (1, -1)):
+            x = self._float(x)
+        return self.graph(b.Pad(sides, fill), x)
 
     def _do_maxpool(self, op: Op) -> Value:
         return self._pool(op, b.MaxPool2d)
@@ -253,26 +288,51 @@ class Emitter:
     def _do_averagepool(self, op: Op) -> Value:
         return self._pool(op, b.AveragePool2d, count_include_pad=bool(op.attributes.get("count_include_pad", 0)))
 
-    def _do_globalaveragepool(self, op: Op) -> Value:
-        pooled = self.graph(b.GlobalAveragePool(), self._value(op))
+    def _do_globalmaxpool(self, op: Op) -> Value:
+        pooled = self._on_floats(b.GlobalMaxPool(), op)
         return self.graph(b.Reshape((1, 1, pooled.shape[0])), pooled)
 
-    def _do_reducemean(self, op: Op) -> Value:
+    def _do_globalaveragepool(self, op: Op) -> Value:
+        pooled = self._mean(self._value(op))
+        return self.graph(b.Reshape((1, 1, pooled.shape[0])), pooled)
+
+    def _mean(self, value: Value) -> Value:
+        return self.graph(b.GlobalAveragePool(), self._float(value) if value.name in self.steps else value)
+
+    def _reduced(self, op: Op, function: b.Layer | None, total: bool) -> Value:
+        """The mean or sum over height and width, or over the channels, of a function of the value."""
         given: Any = op.attributes.get("axes")
         given = self._constant(op, 1) if given is None else given
-        axes = [int(n) for n in np.atleast_1d(given)]
         value = self._value(op)
-        if len(value.shape) != 3 or sorted(n % 4 for n in axes) != [2, 3]:
-            raise ConvertError(f"axes: got {axes}, wanted height and width of an image")
-        pooled = self.graph(b.GlobalAveragePool(), value)
-        return self.graph(b.Reshape((1, 1, pooled.shape[0])), pooled) if op.attributes.get("keepdims", 1) else pooled
+        axes = sorted(int(n) % (len(value.shape) + 1) for n in np.atleast_1d(given))
+        if len(value.shape) != 3 or axes not in ([2, 3], [1]):
+            raise ConvertError(f"axes: got {axes}, wanted height and width of an image, or its channels")
+        value = value if function is None else self.graph(function, self._float(value))
+        rows, columns, channels = value.shape
+        keep = bool(op.attributes.get("keepdims", 1))
+        if axes == [1]:
+            scale = 1.0 if total else 1 / channels
+            made = self.graph(b.Conv2d(np.ones((1, 1, 1, channels), np.float32), scale=scale), self._float(value))
+            return made if keep else self.graph(b.Reshape((rows, columns)), made)
+        made = self._mean(value)
+        made = made * float(rows * columns) if total else made
+        return self.graph(b.Reshape((1, 1, channels)), made) if keep else made
+
+    def _do_reducemean(self, op: Op) -> Value:
+        return self._reduced(op, None, total=False)
+
+    def _do_reducesum(self, op: Op) -> Value:
+        return self._reduced(op, None, total=True)
+
+    def _do_reducel1(self, op: Op) -> Value:
+        return self._reduced(op, b.Abs(), total=True)
 
     def _flat(self, value: Value) -> Value:
         """A vector in the order of channels-first."""
         if len(value.shape) == 3:
             if value.shape[0] * value.shape[1] > 1 and value.shape[2] > 1:
-                value = self.graph(b.Transpose((2, 0, 1)), value)
-            value = self.graph(b.Flatten(), value)
+                value = self._moved(b.Transpose((2, 0, 1)), value)
+            value = self._moved(b.Flatten(), value)
         return value
 
     def _do_flatten(self, op: Op) -> Value:
@@ -304,10 +364,121 @@ class Emitter:
             raise ConvertError(f"axes: got {axes}, wanted height and width behind the channels")
         return self.graph(b.Reshape((1, 1, value.shape[0])), value) if len(value.shape) == 1 else value
 
+    def _axis(self, axis: int, value: Value) -> int:
+        """An axis of the source's order as one of ours, without the batch."""
+        rank = len(value.shape)
+        axis = axis % (rank + 1)
+        if axis == 0:
+            raise ConvertError("axis: got 0, the batch, wanted another one")
+        return {1: 2, 2: 0, 3: 1}[axis] if rank == 3 else axis - 1
+
     def _do_concat(self, op: Op) -> Value:
         values = [self._value(op, i) for i in range(len(op.inputs))]
-        if op.attributes["axis"] not in (1, 1 - 1 - len(values[0].shape)):
-            raise ConvertError(f"axis: got {op.attributes['axis']}, wanted channels")
-        if len({value.dtype for value in values}) > 1:
-            values = [self._float(value) for value in values]
-        return self.graph(b.Concat(), *values)
+        axis = self._axis(op.attributes["axis"], values[0])
+        while len(values) > 8:
+            values = [self._moved(b.Concat(axis), *values[:8]), *values[8:]]
+        return values[0] if len(values) == 1 else self._moved(b.Concat(axis), *values)
+
+    def _do_split(self, op: Op) -> tuple[Value, ...]:
+        value, given = self._value(op), self._constant(op, 1)
+        axis = self._axis(op.attributes.get("axis", 0), value)
+        sizes: Any = op.attributes.get("split") if given is None else given
+        if sizes is None:
+            parts = op.attributes["parts"]
+            sizes = [-(-value.shape[axis] // parts)] * (parts - 1)
+            sizes.append(value.shape[axis] - sum(sizes))
+        ends = np.cumsum(sizes).tolist()
+        return tuple(
+            self._moved(b.Slice(end - int(size), end, axis), value) for end, size in zip(ends, sizes, strict=True)
+        )
+
+    def _do_slice(self, op: Op) -> Value:
+        value = self._value(op)
+        starts, stops, axes, steps = (
+            op.attributes.get(key, self._constant(op, i))
+            for i, key in enumerate(("starts", "ends", "axes", "steps"), 1)
+        )
+        if starts is None or stops is None:
+            raise ConvertError("starts and ends: wanted constants")
+        axes = range(len(starts)) if axes is None else axes
+        if steps is not None and (np.asarray(steps) != 1).any():
+            raise ConvertError(f"steps: got {steps}, wanted 1")
+        for start, stop, axis in zip(starts, stops, axes, strict=True):
+            ours = self._axis(int(axis), value)
+            start, stop, _ = slice(int(start), int(stop)).indices(value.shape[ours])
+            value = self._moved(b.Slice(start, stop, ours), value)
+        return value
+
+    def _do_channelshuffle(self, op: Op) -> Value:
+        return self._moved(b.ChannelShuffle(op.attributes["groups"]), self._value(op))
+
+    def _do_transpose(self, op: Op) -> Value:
+        value, perm = self._value(op), list(op.attributes.get("perm", ()))
+        rank = len(value.shape)
+        if len(perm) != rank + 1 or perm[0] != 0:
+            raise ConvertError(f"perm: got {perm}, wanted the batch first, and {rank + 1} axes")
+        if rank != 3:
+            return self._moved(b.Transpose(tuple(axis - 1 for axis in perm[1:])), value)
+        # both sides are channels-last here: output axes (H, W, C) are the source's 2, 3, 1
+        return self._moved(b.Transpose(tuple(self._axis(perm[axis], value) for axis in (2, 3, 1))), value)
+
+    def _do_resize(self, op: Op) -> Value:
+        value = self._value(op)
+        rest = [self._constant(op, i) for i in range(1, len(op.inputs))]
+        rows, columns, channels = value.shape
+        batch, same, tall, wide = resize_factors(op.attributes, (1, channels, rows, columns), rest)
+        if batch != 1 or same != 1:
+            raise ConvertError("scales: wanted height and width of an image")
+        return self._moved(b.Upsample2d((tall, wide)), value)
+
+    _do_upsample = _do_resize
+
+    # ---- more functions ----
+
+    def _do_max(self, op: Op) -> Value:
+        return self._bounded(op, lower=True)
+
+    def _do_min(self, op: Op) -> Value:
+        return self._bounded(op, lower=False)
+
+    def _bounded(self, op: Op, *, lower: bool) -> Value:
+        names = [name for name in op.inputs if name in self.values]
+        bounds = [self.net.constants[name] for name in op.inputs if name in self.net.constants]
+        if len(names) != 1 or len(bounds) != 1:
+            raise ConvertError("wanted a value and a constant")
+        value = self._float(self.values[names[0]])
+        bound = self._vector(bounds[0], value)
+        return self.graph(b.Clip(bound, None) if lower else b.Clip(None, bound), value)
+
+    def _do_gelu(self, op: Op) -> Value:
+        how = op.attributes.get("approximate", "none")
+        return self._on_floats(b.GELU(how.decode() if isinstance(how, bytes) else how), op)
+
+    def _do_hardswish(self, op: Op) -> Value:
+        return self._on_floats(b.HardSwish(), op)
+
+    def _do_hardsigmoid(self, op: Op) -> Value:
+        value = self._float(self._value(op))
+        slope, offset = (float(op.attributes.get(key, none)) for key, none in (("alpha", 0.2), ("beta", 0.5)))
+        return self.graph(b.Clip(0.0, 1.0), value * slope + offset)
+
+    def _do_layernormalization(self, op: Op) -> Value:
+        value, scale, bias = self._float(self._value(op)), self._constant(op, 1), self._constant(op, 2)
+        if len(value.shape) == 3 or op.attributes.get("axis", -1) not in (-1, len(value.shape)):
+            raise ConvertError("axis: wanted the last one, of a value that is no image")
+        assert scale is not None
+        bias = np.zeros_like(scale) if bias is None else bias
+        return self.graph(b.LayerNorm(scale, bias, op.attributes.get("epsilon", 1e-5)), value)
+
+    def _do_argmax(self, op: Op) -> Value:
+        value = self._float(self._value(op))
+        if len(value.shape) != 1 or op.attributes.get("axis", 0) not in (-1, 1):
+            raise ConvertError("axis: wanted the last one of (N, C)")
+        return self.graph(b.ArgMax(), value)
+
+    def _do_topk(self, op: Op) -> tuple[Value, ...]:
+        value, k = self._float(self._value(op)), self._constant(op, 1)
+        if k is None or len(value.shape) != 1 or not op.attributes.get("largest", 1):
+            raise ConvertError("wanted the largest of (N, C), as many as a constant says")
+        made: Any = self.graph(b.TopK(int(k.reshape(-1)[0])), value)
+        return tuple(made)

@@ -5,8 +5,9 @@ The reading folds constants, and is what a packed network is compared with.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Mapping
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnengine.errors import ConvertError
+from bnnengine.layers import GELU, TopK
 
 Array = npt.NDArray[Any]
 
@@ -31,17 +33,26 @@ class Op:
 
 @dataclass
 class Net:
-    """Operators in an order in which they can run; inputs have their whole shape, the batch first (0 where free)."""
+    """Operators in an order in which they can run.
+
+    Attributes:
+        inputs: their whole shape, the batch first (0 where free), channels-first.
+        ops, constants, outputs: by the names of values.
+        channels_last: the source's own images are (N, H, W, C).
+        sign_of_zero: what the source takes sign(0) for; here it is +1.
+    """
 
     inputs: dict[str, tuple[int, ...]]
     ops: list[Op]
     constants: dict[str, Array]
     outputs: list[str]
+    channels_last: bool = False
+    sign_of_zero: int = 1
 
 
 def _windows(x: Array, a: Mapping[str, Any], kernel: tuple[int, ...], fill: float) -> Array:
     """(N, C, OH, OW, KH, KW) of a padded image."""
-    top, left, bottom, right = _pads(a, x.shape[2:], kernel)
+    top, left, bottom, right = pads_of(a, x.shape[2:], kernel)
     strides, dilations = a.get("strides", [1, 1]), a.get("dilations", [1, 1])
     x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=fill)
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
@@ -49,7 +60,8 @@ def _windows(x: Array, a: Mapping[str, Any], kernel: tuple[int, ...], fill: floa
     return seen[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
 
 
-def _pads(a: Mapping[str, Any], size: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, int, int, int]:
+def pads_of(a: Mapping[str, Any], size: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Top, left, bottom, right of a window over an image of this (height, width), auto_pad worked out."""
     how = a.get("auto_pad", "NOTSET")
     how = how.decode() if isinstance(how, bytes) else how
     if how in ("NOTSET", "VALID", ""):
@@ -65,7 +77,7 @@ def _pads(a: Mapping[str, Any], size: tuple[int, ...], kernel: tuple[int, ...]) 
 
 def _conv(a: Mapping[str, Any], x: Array, w: Array, bias: Array | None = None) -> Array:
     groups, wide = a.get("group", 1), np.float64
-    seen = _windows(x.astype(wide), a, w.shape[2:], 0.0)
+    seen = _windows(x.astype(wide), a, w.shape[2:], float(a.get("pad_value", 0.0)))
     parts = [
         np.einsum("ncyxij,ocij->noyx", part, kernel.astype(wide), optimize=True)
         for part, kernel in zip(np.split(seen, groups, 1), np.split(w, groups, 0), strict=True)
@@ -127,58 +139,157 @@ def _mean(a: Mapping[str, Any], x: Array, axes: Array | None = None) -> Array:
     return x.mean(axis=over, keepdims=bool(a.get("keepdims", 1)), dtype=np.float64).astype(x.dtype)  # type: ignore[no-any-return]
 
 
+def _reduce(function: Callable[..., Array]) -> Callable[..., Array]:
+    def reduced(a: Mapping[str, Any], x: Array, axes: Array | None = None) -> Array:
+        return function(x, axis=_axes(a, axes) or None, keepdims=bool(a.get("keepdims", 1))).astype(x.dtype)
+
+    return reduced
+
+
+def _sigmoid(x: Array) -> Array:
+    return 1 / (1 + np.exp(-x.astype(np.float64)))
+
+
+def _gelu(a: Mapping[str, Any], x: Array) -> Array:
+    return GELU("tanh" if a.get("approximate", "none") in ("tanh", b"tanh") else "none").reference(x)
+
+
+def _layer_norm(a: Mapping[str, Any], x: Array, scale: Array, bias: Array | None = None) -> Array:
+    axes = tuple(range(a.get("axis", -1) % x.ndim, x.ndim))
+    wide = x.astype(np.float64)
+    centred = wide - wide.mean(axes, keepdims=True)
+    y = centred / np.sqrt((centred**2).mean(axes, keepdims=True) + a.get("epsilon", 1e-5)) * scale
+    return (y if bias is None else y + bias).astype(np.float32)  # type: ignore[no-any-return]
+
+
+def _resize(a: Mapping[str, Any], x: Array, *rest: Array | None) -> Array:
+    """Whole factors, each pixel repeated."""
+    for axis, factor in enumerate(resize_factors(a, x.shape, rest)):
+        x = x.repeat(factor, axis)
+    return x
+
+
+def resize_factors(a: Mapping[str, Any], shape: tuple[int, ...], rest: Sequence[Array | None]) -> list[int]:
+    """The factor of each axis, from the scales or sizes behind an image's shape (Resize, Upsample).
+
+    Raises:
+        ConvertError: it interpolates, or the factors are not whole.
+    """
+    mode = a.get("mode", b"nearest")
+    if mode not in ("nearest", b"nearest"):
+        raise ConvertError(f"mode: got {mode!r}, wanted 'nearest'")
+    given: Any = rest[-1]
+    if given is None or (len(rest) == 3 and given.size != len(shape)):
+        raise ConvertError("scales or sizes: wanted constants")
+    factors = [float(n) / size for n, size in zip(given, shape, strict=True)] if len(rest) == 3 else given.tolist()
+    if any(f < 1 or f > 64 or f != int(f) for f in factors):
+        raise ConvertError(f"scales: got {factors}, wanted whole numbers from 1 to 64")
+    return [int(f) for f in factors]
+
+
+def _top_k(a: Mapping[str, Any], x: Array, k: Array) -> tuple[Array, ...]:
+    if a.get("axis", -1) not in (-1, x.ndim - 1) or not a.get("largest", 1):
+        raise ConvertError("wanted the largest along the last axis")
+    return TopK(int(k.reshape(-1)[0])).reference(x)
+
+
+def _arg_max(a: Mapping[str, Any], x: Array) -> Array:
+    y = x.argmax(a.get("axis", 0))
+    return np.expand_dims(y, a.get("axis", 0)) if a.get("keepdims", 1) else y
+
+
+def _split(a: Mapping[str, Any], x: Array, sizes: Array | None = None) -> tuple[Array, ...]:
+    axis, given = a.get("axis", 0), a.get("split") if sizes is None else sizes
+    if given is None:
+        return tuple(np.split(x, a["parts"], axis))  # the reader counts an operator's outputs
+    return tuple(np.split(x, np.cumsum(given)[:-1], axis))
+
+
 _CASTS = {1: np.float32, 6: np.int32, 7: np.int64, 9: np.bool_, 11: np.float64}
 
-KINDS: dict[str, Callable[..., Array]] = {
+KINDS: dict[str, Callable[..., Any]] = {
     "Abs": lambda a, x: np.abs(x),
     "Add": lambda a, x, y: x + y,
+    "ArgMax": _arg_max,
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_norm,
     "Binarize": lambda a, x, t: np.where(x >= t, 1, -1).astype(np.float32),
     "BipolarQuant": lambda a, x, s: np.where(x >= 0, s, -s).astype(np.float32),
     "Cast": lambda a, x: x.astype(_CASTS[a["to"]]),
+    "Ceil": lambda a, x: np.ceil(x),
+    "ChannelShuffle": lambda a, x: x.reshape(len(x), a["groups"], -1, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape),
     "Clip": _clip,
     "Concat": lambda a, *xs: np.concatenate([np.atleast_1d(x) for x in xs], axis=a["axis"]),
     "ConstantOfShape": lambda a, x: np.full(x, np.ravel(a.get("value", np.zeros(1, np.float32)))[0]),
     "Conv": _conv,
     "Div": lambda a, x, y: (x / y).astype(np.result_type(x, y)),
+    "Elu": lambda a, x: np.where(x < 0, a.get("alpha", 1.0) * np.expm1(np.minimum(x, 0)), x).astype(np.float32),
+    "Equal": lambda a, x, y: x == y,
+    "Erf": lambda a, x: np.vectorize(math.erf, otypes=[np.float32])(x),
+    "Exp": lambda a, x: np.exp(x),
+    "Expand": lambda a, x, shape: np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(shape))),
     "Flatten": lambda a, x: x.reshape(int(np.prod(x.shape[: a.get("axis", 1)])), -1),
+    "Floor": lambda a, x: np.floor(x),
     "Gather": lambda a, x, i: np.take(x, i.astype(np.int64), axis=a.get("axis", 0)),
+    "Gelu": _gelu,
     "Gemm": _gemm,
     "GlobalAveragePool": lambda a, x: x.mean(axis=(2, 3), keepdims=True, dtype=np.float64).astype(np.float32),
+    "GlobalMaxPool": lambda a, x: x.max(axis=(2, 3), keepdims=True),
     "Greater": lambda a, x, y: x > y,
     "GreaterOrEqual": lambda a, x, y: x >= y,
+    "HardSigmoid": lambda a, x: np.clip(np.float32(a.get("alpha", 0.2)) * x + np.float32(a.get("beta", 0.5)), 0, 1),
+    "HardSwish": lambda a, x: (x * np.clip(x / 6 + 0.5, 0, 1)).astype(np.float32),
     "Identity": lambda a, x: x,
+    "LayerNormalization": _layer_norm,
     "LeakyRelu": lambda a, x: np.where(x > 0, x, x * np.float32(a.get("alpha", 0.01))),
+    "Less": lambda a, x, y: x < y,
+    "LessOrEqual": lambda a, x, y: x <= y,
+    "Log": lambda a, x: np.log(x),
     "MatMul": lambda a, x, y: (x.astype(np.float64) @ y.astype(np.float64)).astype(np.float32),
-    "MaxPool": lambda a, x: _windows(x, a, tuple(a["kernel_shape"]), -np.inf).max(axis=(4, 5)),
+    "Max": lambda a, *xs: functools.reduce(np.maximum, xs),
+    "MaxPool": lambda a, x: _windows(x, a, tuple(a["kernel_shape"]), float(a.get("pad_value", -np.inf))).max(
+        axis=(4, 5)
+    ),
+    "Min": lambda a, *xs: functools.reduce(np.minimum, xs),
     "Mul": lambda a, x, y: x * y,
     "Neg": lambda a, x: -x,
+    "Not": lambda a, x: ~x,
     "PRelu": lambda a, x, s: np.where(x > 0, x, x * s),
     "Pad": _pad,
     "Pow": lambda a, x, y: np.power(x, y).astype(x.dtype),
+    "Reciprocal": lambda a, x: 1 / x,
+    "ReduceL1": _reduce(lambda x, **k: np.abs(x.astype(np.float64)).sum(**k)),
+    "ReduceMax": _reduce(np.max),
     "ReduceMean": _mean,
-    "Slice": _slice,
+    "ReduceSum": _reduce(lambda x, **k: x.astype(np.float64).sum(**k)),
     "Relu": lambda a, x: np.where(x < 0, np.float32(0), x),
     "Reshape": _reshape,
+    "Resize": _resize,
+    "Round": lambda a, x: np.round(x),
     "Shape": lambda a, x: np.array(x.shape, np.int64),
-    "Sigmoid": lambda a, x: (1 / (1 + np.exp(-x.astype(np.float64)))).astype(np.float32),
+    "Sigmoid": lambda a, x: _sigmoid(x).astype(np.float32),
     "Sign": lambda a, x: np.where(x >= 0, 1, -1).astype(np.float32),  # 0 is +1 here, where ONNX has 0
+    "Slice": _slice,
     "Softmax": lambda a, x: (
         (e := np.exp(x - x.max(a.get("axis", -1), keepdims=True))) / e.sum(a.get("axis", -1), keepdims=True)
     ),
+    "Split": _split,
     "Sqrt": lambda a, x: np.sqrt(x),
     "Squeeze": lambda a, x, axes=None: np.squeeze(x, _axes(a, axes) or None),
+    "Step": lambda a, x, t: (x >= t).astype(np.float32),
     "Sub": lambda a, x, y: x - y,
+    "Sum": lambda a, *xs: functools.reduce(np.add, xs),
     "Tanh": lambda a, x: np.tanh(x),
+    "TopK": _top_k,
     "Transpose": lambda a, x: np.transpose(x, a.get("perm")),
     "Unsqueeze": lambda a, x, axes=None: np.expand_dims(x, _axes(a, axes)),
+    "Upsample": _resize,
     "Where": lambda a, c, x, y: np.asarray(np.where(c, x, y)),
 }
 
 
-def evaluate(op: Op, inputs: list[Array | None]) -> Array:
-    """The first output of an operator.
+def evaluate(op: Op, inputs: list[Array | None]) -> tuple[Array, ...]:
+    """The outputs of an operator.
 
     Raises:
         ConvertError: it is not known here, or cannot take these inputs.
@@ -186,21 +297,32 @@ def evaluate(op: Op, inputs: list[Array | None]) -> Array:
     if op.kind not in KINDS:
         raise ConvertError(f"node {op.name!r}: operator {op.kind} is not known")
     try:
-        return KINDS[op.kind](op.attributes, *inputs)
+        made = KINDS[op.kind](op.attributes, *inputs)
+        return made if isinstance(made, tuple) else (made,)
     except (ValueError, TypeError, IndexError, KeyError, AttributeError, ZeroDivisionError, MemoryError) as error:
         raise ConvertError(f"node {op.name!r} ({op.kind}): {error}") from None
 
 
 def run(net: Net, inputs: Mapping[str, Array]) -> list[Array]:
-    """The outputs, in NumPy, float64 where sums are long."""
+    """The outputs, in NumPy, float64 where sums are long.
+
+    Raises:
+        ConvertError: an operator is not known, or cannot take its inputs.
+    """
+    values = trace(net, inputs)
+    try:
+        return [values[name] for name in net.outputs]
+    except KeyError as error:
+        raise ConvertError(f"output {error}: nothing makes it") from None
+
+
+def trace(net: Net, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Every value, by name, as `run` computes it."""
     values: dict[str, Array] = {**net.constants, **inputs}
     for op in net.ops:
         try:
             args = [values[name] if name else None for name in op.inputs]
         except KeyError as error:
             raise ConvertError(f"node {op.name!r} ({op.kind}): reads {error}, which nothing makes") from None
-        values.update(itertools.islice(zip(op.outputs, [evaluate(op, args)], strict=False), 1))
-    try:
-        return [values[name] for name in net.outputs]
-    except KeyError as error:
-        raise ConvertError(f"output {error}: nothing makes it") from None
+        values.update(zip(op.outputs, evaluate(op, args), strict=False))
+    return values

@@ -55,7 +55,8 @@ def read(path: Path) -> Net:
         raise
     except Exception as error:  # protobuf and onnx raise many kinds
         raise ConvertError(f"{path.name}: not an ONNX file that can be read: {error}") from None
-    return Net(inputs, ops, constants, [o.name for o in graph.output])
+    bipolar = any(op.kind == "BipolarQuant" for op in ops)
+    return Net(inputs, ops, constants, [o.name for o in graph.output], sign_of_zero=1 if bipolar else 0)
 
 
 def _check_external(tensor: Any, folder: Path) -> None:
@@ -85,4 +86,6 @@ def _op(node: Any, onnx: Any) -> Op:
         attributes[a.name] = onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
     if node.op_type == "Constant" and "value" not in attributes:
         attributes["value"] = np.asarray(next(iter(attributes.values())))
+    if node.op_type == "Split" and "split" not in attributes and len(node.input) < 2:
+        attributes["parts"] = len(node.output)
     return Op(node.op_type, list(node.input), list(node.output), attributes, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bnnengine.convert.ir import Net, Op, evaluate
+from bnnengine.convert.ir import Array, Net, Op, evaluate, trace
 from bnnengine.errors import ConvertError
 
 MOST_FOLDED = 1 << 28  # numbers in a folded constant
@@ -23,7 +23,7 @@ def fold_constants(net: Net) -> None:
             args = [net.constants[name] if name else None for name in op.inputs]
             if sum(a.size for a in args if a is not None) > MOST_FOLDED:
                 raise ConvertError(f"node {op.name!r} ({op.kind}): its constants are too large")
-            net.constants[op.outputs[0]] = evaluate(op, args)
+            net.constants.update(zip(op.outputs, evaluate(op, args), strict=False))
         else:
             kept.append(op)
     net.ops = kept
@@ -44,32 +44,141 @@ def drop_identities(net: Net) -> None:
     net.outputs = [names.get(name, name) for name in net.outputs]
 
 
+COMPARISONS = ("Greater", "GreaterOrEqual", "Less", "LessOrEqual")
+
+
+def _compared(net: Net, made: dict[str, Op], name: str) -> tuple[str, Array, bool] | None:
+    """Of a comparison with constants: its value x and a level t, and whether it says x >= t, not its opposite."""
+    op = made.get(name)
+    negated = False
+    while op is not None and op.kind in ("Not", "Cast"):
+        negated ^= op.kind == "Not"
+        op = made.get(op.inputs[0])
+    if op is None or op.kind not in COMPARISONS:
+        return None
+    kind, (x, t) = op.kind, op.inputs
+    if x in net.constants:  # t < x is x > t
+        x, t = t, x
+        kind = {"Greater": "Less", "Less": "Greater"}.get(kind) or {"GreaterOrEqual": "LessOrEqual"}.get(
+            kind, "GreaterOrEqual"
+        )
+    if t not in net.constants or x in net.constants:
+        return None
+    level = net.constants[t].astype(np.float32)
+    if kind in ("Greater", "LessOrEqual"):  # x > t is x >= the next float32
+        level = np.nextafter(level, np.float32(np.inf))
+    return x, level, (kind in ("Greater", "GreaterOrEqual")) ^ negated
+
+
+def _constants_are(net: Net, names: list[str], *wanted: float) -> bool:
+    """Whether these values are constants that hold just these numbers."""
+    return all(n in net.constants and bool((net.constants[n] == w).all()) for n, w in zip(names, wanted, strict=True))
+
+
+def _becomes(net: Net, op: Op, kind: str, x: str, level: Array) -> None:
+    """The operator compares with a level of its own."""
+    name = f"{op.outputs[0]}.level"
+    net.constants[name] = level
+    op.kind, op.inputs, op.attributes = kind, [x, name], {}
+
+
 def find_compared_signs(net: Net) -> None:
-    """`Where(x >= t, 1, -1)` is the sign of `x - t`; so is `>` but for x = t."""
+    """`Where(x >= t, 1, -1)` is the sign of `x - t`, and `Where(x >= t, 1, 0)` a step; so for >, <, <=."""
     made = {op.outputs[0]: op for op in net.ops}
     for op in net.ops:
-        compare = made.get(op.inputs[0]) if op.kind == "Where" else None
-        if compare is None or compare.kind not in ("GreaterOrEqual", "Greater"):
+        found = _compared(net, made, op.inputs[0]) if op.kind == "Where" else None
+        if found is None:
             continue
-        level, high, low = (net.constants.get(name) for name in (compare.inputs[1], *op.inputs[1:]))
-        if level is not None and high is not None and low is not None and (high == 1).all() and (low == -1).all():
-            op.kind, op.inputs = "Binarize", [compare.inputs[0], compare.inputs[1]]
+        x, level, above = found
+        both = op.inputs[1:] if above else op.inputs[:0:-1]
+        if _constants_are(net, both, 1, -1):
+            _becomes(net, op, "Binarize", x, level)
+        elif _constants_are(net, both, 1, 0):
+            _becomes(net, op, "Step", x, level)
 
 
 def find_counted_signs(net: Net) -> None:
     """`(x >= t) * 2 - 1` is the sign of `x - t`."""
     made = {op.outputs[0]: op for op in net.ops}
     for op in net.ops:
-        if op.kind != "Sub":
+        if op.kind not in ("Sub", "Add") or not _constants_are(net, op.inputs[1:], 1 if op.kind == "Sub" else -1):
             continue
-        one, twice = net.constants.get(op.inputs[1]), made.get(op.inputs[0])
-        if one is None or twice is None or twice.kind != "Mul" or not (one == 1).all():
+        twice = made.get(op.inputs[0])
+        if twice is None or twice.kind != "Mul":
             continue
-        two, compare = net.constants.get(twice.inputs[1]), made.get(twice.inputs[0])
-        if two is None or compare is None or compare.kind not in ("GreaterOrEqual", "Greater") or not (two == 2).all():
+        for value, two in (twice.inputs, twice.inputs[::-1]):
+            found = _compared(net, made, value) if _constants_are(net, [two], 2) else None
+            if found is not None and found[2]:
+                _becomes(net, op, "Binarize", *found[:2])
+                break
+
+
+def find_steps(net: Net) -> None:
+    """Activations of 0 and 1: a comparison made a number, or DoReFa-Net's `round(clip(x, 0, 1))` (arXiv:1606.06160)."""
+    made = {op.outputs[0]: op for op in net.ops}
+    for op in net.ops:
+        if op.kind == "Cast" and op.attributes.get("to") in (1, 11):
+            found = _compared(net, made, op.inputs[0])
+            if found is not None and found[2]:
+                _becomes(net, op, "Step", *found[:2])
+        clip = made.get(op.inputs[0]) if op.kind == "Round" else None
+        if clip is not None and clip.kind == "Clip" and _limits(net, clip) == (0, 1):
+            # 0.5 is rounded to even, which is 0
+            _becomes(net, op, "Step", clip.inputs[0], np.nextafter(np.float32(0.5), np.float32(1)).reshape(()))
+
+
+def _limits(net: Net, clip: Op) -> tuple[float, float]:
+    """Of a Clip by constants."""
+    found = []
+    for i, (key, none) in enumerate((("min", -np.inf), ("max", np.inf)), 1):
+        given = net.constants.get(clip.inputs[i]) if len(clip.inputs) > i and clip.inputs[i] else None
+        found.append(float(given.reshape(-1)[0]) if given is not None else float(clip.attributes.get(key, none)))
+    return found[0], found[1]
+
+
+def expand_sums(net: Net) -> None:
+    """Sum of several values: additions of two."""
+    kept = []
+    for op in net.ops:
+        if op.kind != "Sum":
+            kept.append(op)
             continue
-        if compare.inputs[1] in net.constants:
-            op.kind, op.inputs = "Binarize", [compare.inputs[0], compare.inputs[1]]
+        total = op.inputs[0]
+        for k, name in enumerate(op.inputs[1:], 2):
+            made = op.outputs[0] if k == len(op.inputs) else f"{op.outputs[0]}.{k}"
+            kept.append(Op("Add", [total, name], [made], {}, op.name))
+            total = made
+        if len(op.inputs) == 1:
+            kept.append(Op("Identity", op.inputs, op.outputs, {}, op.name))
+    net.ops = kept
+
+
+def find_channel_shuffles(net: Net) -> None:
+    """Channels as (groups, C / groups), swapped, and flat again (ShuffleNet, arXiv:1707.01083)."""
+    made = {op.outputs[0]: op for op in net.ops}
+    for op in net.ops:
+        swap = made.get(op.inputs[0]) if op.kind == "Reshape" else None
+        cut = made.get(swap.inputs[0]) if swap is not None and swap.kind == "Transpose" else None
+        if swap is None or cut is None or cut.kind != "Reshape" or swap.attributes.get("perm") != [0, 2, 1, 3, 4]:
+            continue
+        parts, whole = (net.constants.get(o.inputs[1]) for o in (cut, op))
+        if parts is not None and whole is not None and parts.size == 5 and whole.size == 4:
+            op.kind, op.inputs, op.attributes = "ChannelShuffle", [cut.inputs[0]], {"groups": int(parts[1])}
+
+
+def fix_shapes(net: Net) -> None:
+    """Shapes that are read off values: constants, since the input's shape is known. The batch counts as 1."""
+    if not any(op.kind == "Shape" for op in net.ops):
+        return
+    shapes = {name: (1, *shape[1:]) for name, shape in net.inputs.items()}
+    if any(min(shape) < 1 or np.prod(shape, dtype=np.float64) > MOST_FOLDED for shape in shapes.values()):
+        raise ConvertError(f"inputs: got shapes {shapes}, wanted every size but the batch's from 1, and fewer numbers")
+    values = trace(net, {name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
+    for op in net.ops:
+        if op.kind == "Shape":
+            net.constants[op.outputs[0]] = values[op.outputs[0]]
+    net.ops = [op for op in net.ops if op.kind != "Shape"]
+    fold_constants(net)
 
 
 def merge_zero_pads(net: Net) -> None:
@@ -128,9 +237,14 @@ def drop_unread(net: Net) -> None:
 
 PASSES = (
     fold_constants,
-    drop_identities,
+    drop_unread,
+    fix_shapes,
+    expand_sums,
     find_compared_signs,
     find_counted_signs,
+    find_steps,
+    drop_identities,
+    find_channel_shuffles,
     drop_straight_through,
     drop_identities,
     fold_constants,
