@@ -6,6 +6,7 @@ Each network is random weights in the published topology. What is compared:
 
     ort            ONNX Runtime, float32, without the signs: the fastest that a float engine does with this topology
     ort signs      the same with a Sign before each binary convolution: what a trained network needs there
+    fast_math      ours with Engine.load(..., fast_math=True), where that changes anything
     openvino       its 1-bit convolution (float32 elsewhere), from the same layers
     lce, lce indirect   Larq Compute Engine with Larq Zoo's own network of that name, both settings of its binary GEMM
 
@@ -40,6 +41,9 @@ def timers(name: str, model: Model, options: argparse.Namespace) -> tuple[dict[s
     out = engine.predict(x)
     first = out[0] if isinstance(out, tuple) else out
     found: dict[str, Timer] = {"bnnengine": lambda s: least(lambda: engine.predict(x, out=out), s)}
+    fast = Engine(model.to_bytes(), isa=options.isa, num_threads=options.threads, fast_math=True)
+    if fast.summary() != engine.summary():
+        found["fast_math"] = lambda s: least(lambda: fast.predict(x, out=out), s)
     differences: dict[str, float] = {}
 
     def add(label: str, run: Callable[[Any], Any], compare: bool) -> None:
@@ -117,12 +121,14 @@ def main() -> None:
         if ms is None:
             return ""
         text = f"{ms['least']:.2f} / {ms['median']:.2f}"
-        return text if label == "bnnengine" else f"{text} (**{ms['least'] / network['ms']['bnnengine']['least']:.1f}**)"
+        ours = [network["ms"][own]["least"] for own in ("bnnengine", "fast_math") if own in network["ms"]]
+        ratios = ", ".join(f"{ms['least'] / least:.1f}" for least in ours)
+        return text if label in ("bnnengine", "fast_math") else f"{text} (**{ratios}**)"
 
-    labels = ["bnnengine", "openvino", "ort", "ort signs", "lce", "lce indirect"]
+    labels = ["bnnengine", "fast_math", "openvino", "ort", "ort signs", "lce", "lce indirect"]
     labels = [label for label in labels if any(label in n["ms"] for n in networks)]
     rows = [[n["network"], *(cell(n, label) for label in labels)] for n in networks]
-    head = ["ms, least / median (ratio of the least)", *labels]
+    head = ["ms, least / median (ratio of the least to ours, and to fast_math)", *labels]
     report({"machine": machine("openvino", "onnxruntime"), "networks": networks}, markdown(head, rows), options.json)
 
 

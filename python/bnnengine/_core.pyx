@@ -39,6 +39,7 @@ cdef extern from "bnncore.h" nogil:
         const char *isa
         uint32_t threads
         uint64_t share_from
+        int fast_math
         bnn_limits limits
     ctypedef struct bnn_plan_info:
         const char *isa
@@ -259,7 +260,7 @@ cdef class Plan:
     cdef readonly int num_threads
 
     def __cinit__(self, data, isa, unsigned int num_threads, unsigned long long max_bytes, unsigned long long max_macs,
-                  unsigned long long share_from=0):
+                  unsigned long long share_from=0, bint fast_math=False):
         cdef bnn_error error
         cdef bnn_plan_options options
         cdef bnn_plan_info info
@@ -271,6 +272,7 @@ cdef class Plan:
         options.isa = NULL if isa is None else <const char *>isa_name
         options.threads = num_threads
         options.share_from = share_from
+        options.fast_math = fast_math
         options.limits.max_bytes = max_bytes
         options.limits.max_macs = max_macs
         with nogil:

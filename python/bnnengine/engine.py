@@ -85,7 +85,7 @@ class Engine:
 
     def __init__(
         self, data: bytes | bytearray | memoryview, *, num_threads: int | None = None, isa: str | None = None,
-        max_bytes: int | None = None, max_macs: int | None = None,
+        max_bytes: int | None = None, max_macs: int | None = None, fast_math: bool = False,
     ) -> None:  # fmt: skip
         """Use `Engine.load`, which says what the arguments are."""
         if num_threads is None:
@@ -96,8 +96,9 @@ class Engine:
             isa = os.environ.get("BNNENGINE_ISA") or None
         if isa is not None and not isinstance(isa, str):
             raise IsaError(f"isa: got {isa!r}, wanted the name of an instruction set or None")
-        self._options = {"num_threads": num_threads, "isa": isa, "max_bytes": max_bytes, "max_macs": max_macs}
-        self._plan = _core.Plan(data, isa, num_threads, max_bytes or 0, max_macs or 0)
+        self._options = {"num_threads": num_threads, "isa": isa, "max_bytes": max_bytes, "max_macs": max_macs,
+                         "fast_math": fast_math}  # fmt: skip
+        self._plan = _core.Plan(data, isa, num_threads, max_bytes or 0, max_macs or 0, fast_math=bool(fast_math))
         self.inputs = tuple(TensorSpec(*value) for value in self._plan.inputs)
         self.outputs = tuple(TensorSpec(*value) for value in self._plan.outputs)
         self.metadata: dict[str, str] = self._plan.metadata
@@ -109,7 +110,7 @@ class Engine:
     @classmethod
     def load(
         cls, source: str | os.PathLike[str] | bytes | bytearray | memoryview, *, num_threads: int | None = None,
-        isa: str | None = None, max_bytes: int | None = None, max_macs: int | None = None,
+        isa: str | None = None, max_bytes: int | None = None, max_macs: int | None = None, fast_math: bool = False,
     ) -> Engine:  # fmt: skip
         """Loads a .bnn file, checks all of it, and plans it for this CPU.
 
@@ -120,6 +121,9 @@ class Engine:
             isa: "ref", "avx2", "avx512" or "neon"; by default BNNENGINE_ISA, or else the best that the CPU has.
             max_bytes: refuse a network that needs more memory than this, for its plan or for one caller (8 GiB).
             max_macs: refuse a network with more multiply-accumulates a sample than this (no limit).
+            fast_math: float32 convolutions with rows of 3 taps or more, such as the stem of a binary ResNet, may take
+                about half the products (Winograd's minimal filtering, arXiv:1509.09308). Their sums are then rounded
+                in other places, with about twice the error of direct float32 sums; what is binary stays exact.
 
         Raises:
             OSError: the file cannot be read.
@@ -130,7 +134,9 @@ class Engine:
         """
         if isinstance(source, (str, os.PathLike)):
             source = Path(source).read_bytes()
-        return cls(source, num_threads=num_threads, isa=isa, max_bytes=max_bytes, max_macs=max_macs)
+        return cls(
+            source, num_threads=num_threads, isa=isa, max_bytes=max_bytes, max_macs=max_macs, fast_math=fast_math
+        )
 
     def predict(
         self, x: npt.ArrayLike | Sequence[npt.ArrayLike] | Mapping[str, npt.ArrayLike],

@@ -96,6 +96,7 @@ typedef struct bnn_plan_options {
     uint32_t threads;    /* threads of one session, the caller's among them; 0 for 1 */
     uint64_t share_from; /* work, about in binary multiply-accumulates, from which a step is shared; 0 for the default,
                             1 for all */
+    int fast_math;       /* float32 sums may be rounded in other places, where that is faster */
     bnn_limits limits;
 } bnn_plan_options;
 

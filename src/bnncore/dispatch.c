@@ -103,6 +103,7 @@ const bnn_bgemv_kernel *bnn_bgemv_find(bnn_isa isa) { return find("bgemv", isa);
 const bnn_pack_kernel *bnn_pack_find(bnn_isa isa) { return find("pack", isa); }
 const bnn_pool_kernel *bnn_pool_find(bnn_isa isa) { return find("pool", isa); }
 const bnn_fgemm_kernel *bnn_fgemm_find(bnn_isa isa) { return find("fgemm", isa); }
+const bnn_winograd_kernel *bnn_winograd_find(bnn_isa isa) { return find("winograd", isa); }
 const bnn_igemm_kernel *bnn_igemm_find(bnn_isa isa) { return find("igemm", isa); }
 const bnn_settle_kernel *bnn_settle_find(bnn_isa isa) { return find("settle", isa); }
 const bnn_vector_kernel *bnn_vector_find(bnn_isa isa) { return find("vector", isa); }

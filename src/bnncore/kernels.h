@@ -142,6 +142,24 @@ typedef struct bnn_fgemm_kernel {
     void (*run)(const bnn_fgemm_rows *rows, const float *packed, size_t n, float *y, size_t y_stride);
 } bnn_fgemm_kernel;
 
+/* ---- winograd: minimal filtering along a row ------------------------------------------------------------------------
+ *
+ * 4 outputs of `taps` taps, 3 or 4, take taps + 3 products each instead of 4 * taps, by the polynomials' values at 0,
+ * 1, -1, 2, -2, infinity and, for 4 taps, 1/2 (Winograd 1980, Arithmetic Complexity of Computations; arXiv:1509.09308
+ * for convolutions). ops/winograd.c has the taps' values; here are the inputs' values and the way back. Each step is
+ * rounded, so that all variants give the same bits.
+ *
+ * input: tile t sees taps + 3 groups of n numbers from x + t * 4 * n on; v[point * v_point + t * v_tile + c], c < n.
+ * output: pixel 4 * t + q, q < 4, from m[point * m_point + t * n + c] to y[pixel * y_stride + c], c < n.
+ */
+enum { BNN_WINOGRAD_TILE = 4, BNN_WINOGRAD_MOST_TAPS = 4, BNN_WINOGRAD_MOST_POINTS = 7 };
+
+typedef struct bnn_winograd_kernel {
+    bnn_isa isa;
+    void (*input)(uint32_t taps, const float *x, size_t n, size_t tiles, float *v, size_t v_tile, size_t v_point);
+    void (*output)(uint32_t taps, const float *m, size_t m_point, size_t n, size_t pixels, float *y, size_t y_stride);
+} bnn_winograd_kernel;
+
 /* ---- igemm: uint8 pixels times +-1 weights, exact in int32 ---------------------------------------------------------
  *
  * y[p][n] = sum over s, i of x[p * pixel_bytes + segment[s] + i] * w[n][s * segment_bytes + i], for first layers, whose
@@ -282,6 +300,7 @@ const bnn_bgemv_kernel *bnn_bgemv_find(bnn_isa isa);
 const bnn_pack_kernel *bnn_pack_find(bnn_isa isa);
 const bnn_pool_kernel *bnn_pool_find(bnn_isa isa);
 const bnn_fgemm_kernel *bnn_fgemm_find(bnn_isa isa);
+const bnn_winograd_kernel *bnn_winograd_find(bnn_isa isa);
 const bnn_igemm_kernel *bnn_igemm_find(bnn_isa isa);
 const bnn_settle_kernel *bnn_settle_find(bnn_isa isa);
 const bnn_vector_kernel *bnn_vector_find(bnn_isa isa);

@@ -35,7 +35,8 @@ static bnn_status choose_isa(const bnn_plan_options *options, bnn_isa *isa, bnn_
     return BNN_OK;
 }
 
-static bnn_status prepare_steps(bnn_plan *plan, const bnn_limits *limits, bnn_error *error) {
+static bnn_status prepare_steps(bnn_plan *plan, const bnn_plan_options *options, bnn_error *error) {
+    const bnn_limits *limits = &options->limits;
     const bnn_model *m = plan->model;
     uint64_t left = plan->max_bytes, work = 0;
     for (uint32_t i = 0; i < plan->step_count; i++) {
@@ -44,7 +45,8 @@ static bnn_status prepare_steps(bnn_plan *plan, const bnn_limits *limits, bnn_er
         step->family = "";
         for (uint32_t v = 0; v < step->node->input_count; v++) step->in[v] = &m->values[step->node->inputs[v]];
         for (uint32_t v = 0; v < step->node->op->outputs; v++) step->out[v] = &m->values[step->node->outputs[v]];
-        bnn_prepare prepare = {.step = step, .isa = plan->isa, .max_bytes = left, .error = error};
+        bnn_prepare prepare = {
+            .step = step, .isa = plan->isa, .fast_math = options->fast_math, .max_bytes = left, .error = error};
         bnn_status status = step->node->op->prepare(&prepare);
         if (status != BNN_OK) return status;
         left = prepare.max_bytes;
@@ -112,7 +114,7 @@ bnn_status bnn_plan_build(const bnn_model *model, const bnn_plan_options *option
     plan->places = calloc(model->value_count, sizeof *plan->places);
     status = BNN_E_MEMORY;
     if (plan->steps && plan->places) {
-        status = prepare_steps(plan, &options->limits, error);
+        status = prepare_steps(plan, options, error);
         if (status == BNN_OK) bnn_plan_passes(plan), status = lay_arena(plan, error);
     } else {
         bnn_fail(error, BNN_E_MEMORY, "no memory for %u steps", (unsigned)plan->step_count);

@@ -142,7 +142,9 @@ def test_what_cannot_be_taken_is_named(tmp_path):
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4)).eval()
     path = tmp_path / "model.onnx"
     torch.onnx.export(module, (torch.randn(1, 3, 8, 8),), str(path), dynamo=False)
-    with pytest.raises(ConvertError, match=r"node .*InstanceNormalization.: operator InstanceNormalization is not known"):
+    with pytest.raises(
+        ConvertError, match=r"node .*InstanceNormalization.: operator InstanceNormalization is not known"
+    ):
         convert(path)
 
 

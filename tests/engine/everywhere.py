@@ -5,7 +5,7 @@ import numpy as np
 from bnnengine import _core
 
 
-def run_everywhere(model, *xs, exact=True, each=False):
+def run_everywhere(model, *xs, exact=True, each=False, fast_math=False):
     """Every instruction set, on one thread and with every pass shared by three, whose results must be the same.
 
     Against the reference, outputs must be equal, or, where not exact, within 1e-5 of the largest, or, with `each`, of
@@ -16,7 +16,8 @@ def run_everywhere(model, *xs, exact=True, each=False):
     data = model.to_bytes()
     for isa in _core.isas():
         found = []
-        for plan in (_core.Plan(data, isa, 1, 0, 0), _core.Plan(data, isa, 3, 0, 0, 1)):
+        for threads in (1, 3):
+            plan = _core.Plan(data, isa, threads, 0, 0, threads // 2, fast_math=fast_math)
             found.append([np.full(e.shape, 77, e.dtype) for e in expected])
             plan.run([np.ascontiguousarray(x) for x in xs], found[-1], len(xs[0]))
             info = plan.info()

@@ -17,6 +17,7 @@ from bnnengine import (
     BlurPool2d,
     Conv2d,
     Dense,
+    Engine,
     GlobalAveragePool,
     GlobalMaxPool,
     Graph,
@@ -80,6 +81,45 @@ def test_depthwise_conv2d(seed, kind):
     model = network(conv, x.shape[1:], follow=random_follow(rng, channels))
     run_everywhere(model, x, exact=False)
     assert _core.Plan(model.to_bytes(), "ref", 1, 0, 0).step_infos()[0]["kernel"] == "fdepth ref"
+
+
+@settings(max_examples=60, deadline=None)
+@given(seeds, st.sampled_from(["float32", "int8", "signs"]))
+def test_conv2d_by_minimal_filtering(seed, kind):
+    """fast_math: half the products, within float32's rounding; without it, the direct sums."""
+    rng = np.random.default_rng(seed)
+    kernel_w, stride = [(3, 1), (4, 1), (5, 2), (7, 2), (8, 2), (11, 4)][int(rng.integers(6))]
+    channels, kernel_h = int(rng.integers(1, 12)), int(rng.integers(1, 6))
+    channels = max(channels, -(-24 // (kernel_h * stride)))  # shorter sums are made directly
+    outputs, padding = (
+        int(rng.choice([rng.integers(1, 70), 16, 64])),
+        tuple(int(n) for n in rng.integers(0, kernel_w, 2)),
+    )
+    size = kernel_h + int(rng.integers(0, 6)), stride * int(rng.integers(16, 70)) + kernel_w
+    output = {name: normal(rng, outputs) for name in ("scale", "bias") if rng.random() < 0.5}
+    attributes = {"strides": (int(rng.integers(1, 3)), stride), "padding": ((0, kernel_h - 1), padding)}
+    attributes |= {"pad_value": int(rng.integers(-1, 2))}
+    shape = (outputs, kernel_h, kernel_w, channels)
+    if kind == "signs":
+        conv = BinaryConv2d(rng.choice([-1, 1], shape), **attributes, **output)
+    else:
+        weight = rng.integers(-128, 128, shape).astype(np.int8) if kind == "int8" else normal(rng, *shape)
+        conv = Conv2d(weight, **attributes, **output)
+    x = normal(rng, int(rng.integers(1, 3)), *size, channels)
+    model = network(conv, x.shape[1:], follow=random_follow(rng, outputs))
+    plan = run_everywhere(model, x, exact=False, fast_math=True)
+    assert plan.step_infos()[0]["kernel"].startswith("winograd")
+    assert _core.Plan(model.to_bytes(), None, 1, 0, 0).step_infos()[0]["kernel"].startswith("fgemm")
+
+
+def test_minimal_filtering_to_bits_compares_the_same_sums(isa):
+    rng = np.random.default_rng(0)
+    weight, level, flip = normal(rng, 70, 7, 7, 3), normal(rng, 70), rng.random(70) < 0.5
+    x = normal(rng, 2, 21, 60, 3)
+    sums = network(Conv2d(weight, strides=2, padding=3), x.shape[1:])
+    bits = network(Conv2d(weight, strides=2, padding=3, threshold=Threshold(level, flip)), x.shape[1:])
+    y, z = (Engine(model.to_bytes(), isa=isa, fast_math=True).predict(x) for model in (sums, bits))
+    np.testing.assert_array_equal(z, np.where(np.where(flip, y <= level, y >= level), 1.0, -1.0))
 
 
 @settings(max_examples=30, deadline=None)

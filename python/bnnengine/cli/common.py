@@ -21,16 +21,19 @@ MODELS = ("cnn", "mlp")
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
-    """--isa and --threads."""
+    """--isa, --threads and --fast-math."""
     parser.add_argument("--isa", choices=_core.isas(), help="force an instruction set (default: the best of this CPU)")
     parser.add_argument(
         "--threads", type=int, metavar="N", help="threads of one call (default: the CPUs of this process)"
+    )
+    parser.add_argument(
+        "--fast-math", action="store_true", help="half the products in float32 convolutions, rounded in other places"
     )
 
 
 def load_engine(options: argparse.Namespace, source: str | bytes) -> Engine:
     """The engine that the arguments ask for."""
-    return Engine.load(source, isa=options.isa, num_threads=options.threads)
+    return Engine.load(source, isa=options.isa, num_threads=options.threads, fast_math=options.fast_math)
 
 
 def shipped_model(name: str) -> bytes:

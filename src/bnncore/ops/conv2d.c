@@ -8,7 +8,10 @@ static bnn_status check_real(const bnn_check *check) { return bnn_sum_check(chec
 static bnn_status prepare(bnn_prepare *p) {
     bnn_sum sum = bnn_sum_of(p->step->node, p->step->in[0]);
     p->step->macs = bnn_sum_macs(&sum);
-    if (!bnn_sum_exact(&sum)) return bnn_depthwise_fits(&sum) ? bnn_depthwise_prepare(p) : bnn_float_sum_prepare(p);
+    if (!bnn_sum_exact(&sum)) {
+        if (bnn_depthwise_fits(&sum)) return bnn_depthwise_prepare(p);
+        return p->fast_math && bnn_winograd_fits(&sum) ? bnn_winograd_prepare(p) : bnn_float_sum_prepare(p);
+    }
     if (bnn_uint8_sum_fits(&sum)) return bnn_uint8_sum_prepare(p);
     if (sum.in == BNN_BITS) p->step->binary_macs = p->step->macs;
     return bnn_binary_sum_prepare(p);

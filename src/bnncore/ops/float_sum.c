@@ -1,9 +1,7 @@
 /* Float32 sums: a float input, or float weights. A window reads the image where it lies, a kernel row a segment of
  * fgemm; only a border, or an input that is no float, is first copied, a band of rows at a time. The sums, still in
  * cache, are scaled or packed. */
-#include "sum.h"
-#include "binary_sum.h"
-#include "binarize.h"
+#include "float_out.h"
 #include "../error.h"
 #include "../memory.h"
 
@@ -17,16 +15,13 @@ enum { PIXELS = 48, MOST_PIXELS = PIXELS + PIXELS / 2, BAND_BYTES = 64 << 10 };
 typedef struct state {
     bnn_sum sum;
     const bnn_fgemm_kernel *gemm;
-    const bnn_pack_kernel *pack;
-    const bnn_vector_kernel *vector;
+    bnn_float_out out;
     size_t depth;  /* of one group's row */
     float *packed; /* [groups], each packed_floats apart */
     size_t packed_floats;
-    const float *scale, *bias; /* NULL where absent */
-    float *low, *high;         /* the range that becomes +1, for bits */
-    int flat;                  /* each output sees one pixel, so all pixels are one row */
-    int copied;                /* rows are copied to scratch, as floats and with their border */
-    uint32_t pitch, band;      /* pixels from a row to the next; output rows, or flat pixels, copied at once */
+    int flat;             /* each output sees one pixel, so all pixels are one row */
+    int copied;           /* rows are copied to scratch, as floats and with their border */
+    uint32_t pitch, band; /* pixels from a row to the next; output rows, or flat pixels, copied at once */
     size_t *segment;
     uint32_t segments, segment_k;
     uint64_t sums_at; /* in scratch, behind the rows */
@@ -42,8 +37,8 @@ static void pack_group(state *st, uint32_t group, float *rows) {
     size_t taps = (size_t)s->group_outputs * s->window.kernel_h * s->window.kernel_w;
     const float *from = (const float *)s->weight->data + (size_t)group * s->group_outputs * st->depth;
     if (rows) bnn_sum_weights(s, group * taps, taps, rows), from = rows;
-    const float *bias = s->bias && !s->scale ? (const float *)s->bias->data + (size_t)group * s->group_outputs : NULL;
-    st->gemm->weights_pack(from, bias, st->depth, s->group_outputs, st->packed + group * st->packed_floats);
+    const float *begin = bnn_float_out_begin(s, (size_t)group * s->group_outputs);
+    st->gemm->weights_pack(from, begin, st->depth, s->group_outputs, st->packed + group * st->packed_floats);
 }
 
 /* Rows of the input that `rows` rows of the output see. */
@@ -68,12 +63,11 @@ static void lay_geometry(state *st) {
     st->band = st->copied ? (uint32_t)rows : w->out_h;
 }
 
-static void lay(state *st, bnn_carver *carver) {
+static void lay(state *st, bnn_isa isa, bnn_carver *carver) {
     const bnn_sum *s = &st->sum;
     st->packed = bnn_carve(carver, bnn_size_mul(s->groups, st->packed_floats * sizeof(float)));
     st->segment = bnn_carve(carver, (uint64_t)st->segments * sizeof *st->segment);
-    st->low = bnn_carve(carver, s->to_bits ? (uint64_t)s->outputs * sizeof(float) : 0);
-    st->high = bnn_carve(carver, s->to_bits ? (uint64_t)s->outputs * sizeof(float) : 0);
+    bnn_float_out_lay(&st->out, s, isa, carver);
 }
 
 static uint64_t lay_scratch(state *st) {
@@ -97,8 +91,7 @@ static const bnn_fgemm_kernel *choose(const bnn_sum *s, bnn_isa isa) {
 
 bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     bnn_step *step = p->step;
-    state st = {
-        .sum = bnn_sum_of(step->node, step->in[0]), .pack = bnn_pack_find(p->isa), .vector = bnn_vector_find(p->isa)};
+    state st = {.sum = bnn_sum_of(step->node, step->in[0])};
     st.gemm = choose(&st.sum, p->isa);
     const bnn_sum *s = &st.sum;
     const bnn_window *w = &s->window;
@@ -107,11 +100,11 @@ bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     lay_geometry(&st);
     bnn_carver measure = {0};
     bnn_carve(&measure, sizeof st);
-    lay(&st, &measure);
+    lay(&st, p->isa, &measure);
     BNN_TRY(bnn_prepare_state(p, measure.used));
     bnn_carver carver = {.memory = step->state};
     state *kept = bnn_carve(&carver, sizeof st);
-    lay(&st, &carver);
+    lay(&st, p->isa, &carver);
 
     int expand = s->weight->spec.dtype != BNN_FLOAT32;
     float *rows = expand ? bnn_memory_new((uint64_t)st.depth * s->group_outputs * sizeof *rows) : NULL;
@@ -119,9 +112,6 @@ bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
         return bnn_fail(p->error, BNN_E_MEMORY, "layer \"%.48s\": no memory to prepare it", step->node->name);
     for (uint32_t group = 0; group < s->groups; group++) pack_group(&st, group, rows);
     bnn_memory_free(rows);
-    if (s->scale) st.scale = s->scale->data;
-    if (s->bias) st.bias = s->bias->data;
-    if (s->to_bits) bnn_ranges(s->threshold, s->flip, st.low, st.high);
     uint32_t runs = st.segments / w->kernel_h;
     for (uint32_t i = 0; i < st.segments; i++)
         st.segment[i] =
@@ -178,27 +168,12 @@ typedef struct share {
     int local; /* each block of pixels takes the place of the one before */
 } share;
 
-static void finish(const state *st, const share *n, float *sums, size_t stride, size_t pixels, void *out) {
-    size_t count = n->n1 - n->n0, words = bnn_words(st->sum.outputs);
-    if (st->sum.to_bits) {
-        uint64_t *bits = (uint64_t *)out + n->n0 / BNN_WORD_BITS;
-        size_t at_once = count == st->sum.outputs ? pixels : 1;
-        for (size_t p = 0; p < pixels; p += at_once)
-            st->pack->f32(sums + p * stride, at_once, count, st->low + n->n0, st->high + n->n0, bits + p * words);
-        return;
-    }
-    const bnn_rows r = {pixels, count, stride, 1};
-    if (!st->scale) return; /* a bias alone is where the sums began */
-    st->vector->merge[BNN_MULTIPLY](&r, sums, st->scale + n->n0, 0, sums);
-    if (st->bias) st->vector->merge[BNN_ADD](&r, sums, st->bias + n->n0, 0, sums);
-}
-
 /* `count` pixels whose windows begin at x, each x_stride floats behind the one before; `pixel` is the first's number.
  */
 static void run_pixels(const state *st, const bnn_job *job, const share *n, const float *x, size_t x_stride,
                        size_t pixel, size_t count) {
     const bnn_sum *s = &st->sum;
-    size_t channels = n->n1 - n->n0, out_pixel = s->to_bits ? bnn_words(s->outputs) * BNN_WORD_BYTES : s->outputs * 4u;
+    size_t channels = n->n1 - n->n0, out_pixel = bnn_float_out_pixel_bytes(&st->out);
     for (size_t at = 0, m; at < count; at += m) {
         m = count - at <= MOST_PIXELS ? count - at : PIXELS;
         size_t stride = s->to_bits ? channels : s->outputs;
@@ -215,7 +190,7 @@ static void run_pixels(const state *st, const bnn_job *job, const share *n, cons
             st->gemm->run(&rows, st->packed + group * st->packed_floats + n->n0 * (st->depth + 1), outputs,
                           sums + (size_t)group * s->group_outputs, stride);
         }
-        finish(st, n, sums, stride, m, out);
+        bnn_float_out_finish(&st->out, n->n0, n->n1, sums, stride, m, out);
         bnn_follow(job, &(bnn_part){pixel + at, m, (uint32_t)n->n0, (uint32_t)channels});
     }
 }

@@ -62,6 +62,7 @@ struct bnn_step {
 typedef struct bnn_prepare {
     bnn_step *step;
     bnn_isa isa;
+    int fast_math;
     uint64_t max_bytes; /* that the plan may still take */
     bnn_error *error;
 } bnn_prepare;

@@ -39,6 +39,9 @@ bnn_status bnn_binary_sum_prepare(bnn_prepare *prepare);
 int bnn_uint8_sum_fits(const bnn_sum *sum);
 bnn_status bnn_uint8_sum_prepare(bnn_prepare *prepare);
 bnn_status bnn_float_sum_prepare(bnn_prepare *prepare);
+/* Whether winograd.c takes it: a convolution of float32 with wide rows and long kernel rows. */
+int bnn_winograd_fits(const bnn_sum *sum);
+bnn_status bnn_winograd_prepare(bnn_prepare *prepare);
 /* Whether depthwise.c takes it: float32 input, and each channel by itself. */
 int bnn_depthwise_fits(const bnn_sum *sum);
 bnn_status bnn_depthwise_prepare(bnn_prepare *prepare);
