@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import zipfile
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from bnnengine import _core
 from bnnengine.engine import Engine
+from bnnengine.errors import InputError
 from bnnengine.model import Model
 
 # A command's answer: for programs, for people, and the exit code.
@@ -34,6 +36,23 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
 def load_engine(options: argparse.Namespace, source: str | bytes) -> Engine:
     """The engine that the arguments ask for."""
     return Engine.load(source, isa=options.isa, num_threads=options.threads, fast_math=options.fast_math)
+
+
+def read_samples(path: str) -> Any:
+    """An .npy's array, or an .npz's: its only one, or all of them by name.
+
+    Raises:
+        InputError: no such file; one of objects is refused, since loading it would run code.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            arrays = {name: loaded[name] for name in loaded.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a .npy or .npz file of numbers: {error}") from None
+    return next(iter(arrays.values())) if len(arrays) == 1 else arrays
 
 
 def shipped_model(name: str) -> bytes:

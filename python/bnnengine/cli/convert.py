@@ -1,29 +1,27 @@
-"""Convert a training framework's file (ONNX, QONNX) to a packed network, and compare their answers."""
+"""Convert a training framework's network (ONNX, QONNX, Larq, Larq Compute Engine) and compare answers."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 
-from bnnengine.cli.common import Answer
+from bnnengine.cli.common import Answer, read_samples
 from bnnengine.convert import convert
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Source and target."""
-    parser.add_argument("source", help="an .onnx file")
+    parser.add_argument("source", help="an .onnx, .h5, .keras or .tflite file")
     parser.add_argument("target", help="the .bnn file to write")
-    parser.add_argument("--no-check", action="store_true", help="do not run both on random samples")
+    parser.add_argument("--data", help=".npy or .npz of samples in the source's order of axes (default: 8 random ones)")
+    parser.add_argument("--strict", action="store_true", help="fail unless all that should be binary is")
+    parser.add_argument("--no-check", action="store_true", help="do not compare answers")
 
 
 def execute(options: argparse.Namespace) -> Answer:
-    """Converts; 1 where the largest outputs of the samples are not the same ones."""
-    done = convert(options.source, options.target, check=not options.no_check)
+    """Converts; 1 where the largest outputs of the samples do not stand at the same places."""
+    samples = None if options.data is None else read_samples(options.data)
+    done = convert(
+        options.source, options.target, samples=samples, strict=options.strict, check=not options.no_check
+    )  # fmt: skip
     found = done.verification
-    result = {
-        "source_bytes": done.source_bytes,
-        "packed_bytes": done.packed_bytes,
-        "report": done.report().splitlines(),
-        "verification": None if found is None else asdict(found),
-    }
-    return result, done.report(), int(found is not None and found.top1 < 1)
+    return done.report.to_dict(), str(done.report), int(found is not None and found.top1 < 1)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bnnengine.cli.common import Answer, add_engine_arguments, load_engine
+from bnnengine.cli.common import Answer, add_engine_arguments, load_engine, read_samples
 from bnnengine.engine import Engine
 from bnnengine.errors import InputError
 
@@ -28,18 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _read(path: str, engine: Engine) -> Any:
-    """The arrays of a file; object arrays are refused, since loading them would run code."""
-    try:
-        loaded = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a .npy or .npz file of numbers: {error}") from None
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    with loaded:
-        arrays = {name: loaded[name] for name in loaded.files}
+    """The arrays of a file, by the names of the inputs."""
+    arrays = read_samples(path)
+    if not isinstance(arrays, dict):
+        return arrays
     names = [spec.name for spec in engine.inputs]
-    if len(names) == 1 and len(arrays) == 1:
-        return next(iter(arrays.values()))
     if len(names) == 1 and names[0] not in arrays and "x" in arrays:
         return arrays["x"]
     missing = [name for name in names if name not in arrays]

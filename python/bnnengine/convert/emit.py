@@ -126,7 +126,8 @@ class Emitter:
     def _do_binarize(self, op: Op) -> Value:
         value, level = self._float(self._value(op)), self._constant(op, 1)
         assert level is not None
-        return self.graph(b.Binarize(self._vector(level, value)), value)
+        flat = level.reshape(-1) if op.attributes.get("per_channel") else self._vector(level, value)
+        return self.graph(b.Binarize(flat), value)
 
     def _do_step(self, op: Op) -> Value:
         bits = self._do_binarize(op)
@@ -139,6 +140,20 @@ class Emitter:
             raise ConvertError("scale: wanted a constant above 0")
         bits = self.graph(b.Sign(), value)
         return bits if (scale == 1).all() else self.graph(b.ScaleBias(self._vector(scale, value)), bits)
+
+    def _do_quant(self, op: Op) -> Value:
+        bits = self.net.constants.get(op.inputs[3], np.zeros(0))
+        raise ConvertError(
+            f"activations of {', '.join(f'{b:g}' for b in np.unique(bits)) or 'unknown'} bits: the engine runs one-bit "
+            "activations (BipolarQuant, or an unsigned Quant of 1 bit): retrain or export with 1-bit quantizers"
+        )
+
+    def _do_multithreshold(self, op: Op) -> Value:
+        levels = self.net.constants.get(op.inputs[1], np.zeros((0, 0)))
+        raise ConvertError(
+            f"thresholds: got {levels.shape[-1]} of a channel, wanted 1: the engine runs one-bit activations: retrain "
+            "or export with 1-bit quantizers"
+        )
 
     # ---- sums ----
 
@@ -172,6 +187,14 @@ class Emitter:
         if weight is None or weight.ndim != 2:
             raise ConvertError("weight: wanted a constant (K, O)")
         return self._sum(np.ascontiguousarray(weight.T), None, (b.BinaryDense, b.Dense), self._value(op))
+
+    def _do_xnorpopcountmatmul(self, op: Op) -> Value:
+        """FINN's: both sides 0 and 1, each pair of equal ones counts."""
+        value, weight = self._value(op), self._constant(op, 1)
+        if weight is None or weight.ndim != 2 or not np.isin(weight, (0, 1)).all() or value.name not in self.steps:
+            raise ConvertError("wanted steps of 0 and 1, and constant weights of 0 and 1, (K, O)")
+        half = weight.shape[0] / 2
+        return self.graph(b.BinaryDense(weight.T > 0, scale=0.5, bias=half), value)
 
     def _do_gemm(self, op: Op) -> Value:
         weight, bias = self._constant(op, 1), self._constant(op, 2)

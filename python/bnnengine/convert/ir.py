@@ -187,6 +187,38 @@ def resize_factors(a: Mapping[str, Any], shape: tuple[int, ...], rest: Sequence[
     return [int(f) for f in factors]
 
 
+_ROUNDINGS: dict[str, Callable[[Array], Array]] = {
+    "ROUND": np.round,
+    "CEIL": np.ceil,
+    "FLOOR": np.floor,
+    "ROUND_TO_ZERO": np.trunc,
+}
+
+
+def _quant(a: Mapping[str, Any], x: Array, scale: Array, zero: Array, bits: Array) -> Array:
+    """QONNX's Quant."""
+    signed, narrow = bool(a.get("signed", 1)), bool(a.get("narrow", 0))
+    top = 2.0 ** (bits - signed) - 1 - (narrow and not signed)
+    bottom = (-(2.0 ** (bits - 1)) + narrow) if signed else np.zeros(())
+    mode = a.get("rounding_mode", b"ROUND")
+    turn = _ROUNDINGS[(mode.decode() if isinstance(mode, bytes) else mode).upper()]
+    y: Array = (np.clip(turn(x / scale + zero), bottom, top) - zero) * scale
+    return y.astype(np.float32)
+
+
+def _level(a: Mapping[str, Any], x: Array, t: Array) -> Array:
+    """What Binarize and Step compare with: by broadcasting, or one number a channel where `per_channel` says so."""
+    return t.reshape(-1, *[1] * (x.ndim - 2)) if a.get("per_channel") else t
+
+
+def _multi_threshold(a: Mapping[str, Any], x: Array, levels: Array) -> Array:
+    """QONNX's and FINN's MultiThreshold: how many of a channel's levels a number reaches, scaled."""
+    levels = levels.reshape(levels.shape[0], *[1] * (x.ndim - 2), levels.shape[1])
+    count = (x[..., None] >= levels).sum(axis=-1)
+    y: Array = count * a.get("out_scale", 1.0) + a.get("out_bias", 0.0)
+    return y.astype(np.float32)
+
+
 def _top_k(a: Mapping[str, Any], x: Array, k: Array) -> tuple[Array, ...]:
     if a.get("axis", -1) not in (-1, x.ndim - 1) or not a.get("largest", 1):
         raise ConvertError("wanted the largest along the last axis")
@@ -213,7 +245,7 @@ KINDS: dict[str, Callable[..., Any]] = {
     "ArgMax": _arg_max,
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_norm,
-    "Binarize": lambda a, x, t: np.where(x >= t, 1, -1).astype(np.float32),
+    "Binarize": lambda a, x, t: np.where(x >= _level(a, x, t), 1, -1).astype(np.float32),
     "BipolarQuant": lambda a, x, s: np.where(x >= 0, s, -s).astype(np.float32),
     "Cast": lambda a, x: x.astype(_CASTS[a["to"]]),
     "Ceil": lambda a, x: np.ceil(x),
@@ -252,11 +284,13 @@ KINDS: dict[str, Callable[..., Any]] = {
     ),
     "Min": lambda a, *xs: functools.reduce(np.minimum, xs),
     "Mul": lambda a, x, y: x * y,
+    "MultiThreshold": _multi_threshold,
     "Neg": lambda a, x: -x,
     "Not": lambda a, x: ~x,
     "PRelu": lambda a, x, s: np.where(x > 0, x, x * s),
     "Pad": _pad,
     "Pow": lambda a, x, y: np.power(x, y).astype(x.dtype),
+    "Quant": _quant,
     "Reciprocal": lambda a, x: 1 / x,
     "ReduceL1": _reduce(lambda x, **k: np.abs(x.astype(np.float64)).sum(**k)),
     "ReduceMax": _reduce(np.max),
@@ -276,7 +310,7 @@ KINDS: dict[str, Callable[..., Any]] = {
     "Split": _split,
     "Sqrt": lambda a, x: np.sqrt(x),
     "Squeeze": lambda a, x, axes=None: np.squeeze(x, _axes(a, axes) or None),
-    "Step": lambda a, x, t: (x >= t).astype(np.float32),
+    "Step": lambda a, x, t: (x >= _level(a, x, t)).astype(np.float32),
     "Sub": lambda a, x, y: x - y,
     "Sum": lambda a, *xs: functools.reduce(np.add, xs),
     "Tanh": lambda a, x: np.tanh(x),
@@ -285,6 +319,7 @@ KINDS: dict[str, Callable[..., Any]] = {
     "Unsqueeze": lambda a, x, axes=None: np.expand_dims(x, _axes(a, axes)),
     "Upsample": _resize,
     "Where": lambda a, c, x, y: np.asarray(np.where(c, x, y)),
+    "XnorPopcountMatMul": lambda a, x, w: (x @ w + (1 - x) @ (1 - w)).astype(np.float32),
 }
 
 

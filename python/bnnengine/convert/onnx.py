@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bnnengine.convert.ir import Net, Op
+from bnnengine.convert.answers import Run
+from bnnengine.convert.ir import Array, Net, Op
 from bnnengine.errors import ConvertError
 
 QONNX_DOMAINS = ("onnx.brevitas", "finn.custom_op.general", "qonnx.custom_op.general")
@@ -18,12 +20,16 @@ FEWEST = {
     "Conv": 2,
     "Greater": 2,
     "GreaterOrEqual": 2,
+    "Less": 2,
+    "LessOrEqual": 2,
     "Mul": 2,
+    "MultiThreshold": 2,
+    "Quant": 4,
+    "Reshape": 2,
     "Sub": 2,
     "Where": 3,
     "Constant": 0,
 }
-MULTI_BIT = ("Quant", "Trunc", "MultiThreshold", "IntQuant", "FloatQuant")
 
 
 def read(path: Path) -> Net:
@@ -59,6 +65,67 @@ def read(path: Path) -> Net:
     return Net(inputs, ops, constants, [o.name for o in graph.output], sign_of_zero=1 if bipolar else 0)
 
 
+def size(path: Path) -> int:
+    """Bytes of the file, and of those beside it that hold its tensors."""
+    import onnx
+
+    model: Any = onnx.load(str(path), load_external_data=False)
+    tensors = onnx.external_data_helper._get_all_tensors(model)
+    names = {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
+    return path.stat().st_size + sum(int((path.parent / name).stat().st_size) for name in names)
+
+
+def runner(path: Path) -> tuple[Run, str] | None:
+    """The file in ONNX Runtime, or in QONNX's executor; None where neither is installed, or takes it."""
+    return _onnx_runtime(path) or _qonnx(path)
+
+
+def _onnx_runtime(path: Path) -> tuple[Run, str] | None:
+    try:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()  # type: ignore[attr-defined]
+        options.log_severity_level = 4  # what it cannot run, the others may
+        session = onnxruntime.InferenceSession(  # type: ignore[attr-defined]
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception:  # not installed, or a file that it does not take, which it says in many ways
+        return None
+    batches = [i.shape[0] for i in session.get_inputs() if i.shape and isinstance(i.shape[0], int)]
+
+    def run(inputs: Mapping[str, Array]) -> list[Array]:
+        rows = {name: np.repeat(x, max(batches, default=1), axis=0) for name, x in inputs.items()}
+        try:
+            return [np.asarray(y)[:1] for y in session.run(None, rows)]
+        except Exception as error:  # as above
+            raise ConvertError(f"{path.name}: ONNX Runtime cannot run it: {error}") from None
+
+    return run, f"ONNX Runtime {onnxruntime.__version__}"
+
+
+def _qonnx(path: Path) -> tuple[Run, str] | None:
+    try:
+        from qonnx.core.modelwrapper import ModelWrapper
+        from qonnx.core.onnx_exec import execute_onnx
+        from qonnx.transformation.infer_shapes import InferShapes
+
+        model: Any = ModelWrapper(str(path))
+        if not any(node.domain in QONNX_DOMAINS for node in model.graph.node):
+            return None
+        model = model.transform(InferShapes())
+    except Exception:  # as above
+        return None
+
+    def run(inputs: Mapping[str, Array]) -> list[Array]:
+        try:
+            made: Any = execute_onnx(model, dict(inputs))  # type: ignore[no-untyped-call]
+        except Exception as error:  # as above
+            raise ConvertError(f"{path.name}: QONNX's executor cannot run it: {error}") from None
+        return [made[o.name] for o in model.graph.output]
+
+    return run, "QONNX's executor"
+
+
 def _check_external(tensor: Any, folder: Path) -> None:
     for entry in tensor.external_data:
         if entry.key == "location":
@@ -75,11 +142,6 @@ def _op(node: Any, onnx: Any) -> Op:
         raise ConvertError(f"node {name!r} ({node.op_type}): got {len(node.input)} inputs, which are too few")
     if node.domain not in ("", "ai.onnx", *QONNX_DOMAINS):
         raise ConvertError(f"node {name!r}: operator {node.op_type} of domain {node.domain!r} is not known")
-    if node.op_type in MULTI_BIT:
-        raise ConvertError(
-            f"node {name!r} ({node.op_type}): more than one bit, or thresholds of several levels; the engine runs "
-            f"one-bit weights and activations (BipolarQuant): retrain or export with 1-bit quantizers"
-        )
     attributes = {}
     for a in node.attribute:
         value = onnx.helper.get_attribute_value(a)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from bnnengine.convert.ir import Array, Net, Op, evaluate, trace
+from bnnengine.convert.ir import KINDS, Array, Net, Op, evaluate, trace
 from bnnengine.errors import ConvertError
 
+KNOWN = {*KINDS, "Constant", "Dropout"}
 MOST_FOLDED = 1 << 28  # numbers in a folded constant
 
 
@@ -127,6 +128,106 @@ def find_steps(net: Net) -> None:
             _becomes(net, op, "Step", clip.inputs[0], np.nextafter(np.float32(0.5), np.float32(1)).reshape(()))
 
 
+def find_one_bit_quantizers(net: Net) -> None:
+    """QONNX's Quant and MultiThreshold where they have two levels: a step, scaled and shifted."""
+    kept = []
+    for op in net.ops:
+        found = None
+        if op.kind == "MultiThreshold" and net.constants.get(op.inputs[1], np.zeros((1, 0))).shape[1:] == (1,):
+            level = net.constants[op.inputs[1]].reshape(-1)
+            found = level, op.attributes.get("out_scale", 1.0), op.attributes.get("out_bias", 0.0)
+        elif op.kind == "Quant" and all(name in net.constants for name in op.inputs[1:4]):
+            scale, zero, bits = (net.constants[name].reshape(-1) for name in op.inputs[1:4])
+            plain = op.attributes.get("rounding_mode", b"ROUND") in (b"ROUND", "ROUND") and not zero.any()
+            if (bits == 1).all() and plain and scale.size == 1 and not op.attributes.get("signed", 1):
+                # half a scale is rounded to even, which is 0
+                found = np.nextafter(scale.astype(np.float32) / 2, np.float32(np.inf)), float(scale[0]), 0.0
+        if found is None:
+            kept.append(op)
+            continue
+        level, by, offset = found
+        name = op.outputs[0]
+        net.constants[f"{name}.level"], how = level.astype(np.float32), {"per_channel": level.size > 1}
+        if (by, offset) == (2, -1):
+            kept.append(Op("Binarize", [op.inputs[0], f"{name}.level"], [name], how, op.name))
+            continue
+        net.constants |= {f"{name}.scale": np.float32(by).reshape(()), f"{name}.offset": np.float32(offset).reshape(())}
+        kept += [
+            Op("Step", [op.inputs[0], f"{name}.level"], [f"{name}.step"], how, op.name),
+            Op("Mul", [f"{name}.step", f"{name}.scale"], [f"{name}.scaled"], {}, op.name),
+            Op("Add", [f"{name}.scaled", f"{name}.offset"], [name], {}, op.name),
+        ]
+    net.ops = kept
+
+
+def drop_neutral(net: Net) -> None:
+    """Products with 1 and sums with 0 hand their input on."""
+    for op in net.ops:
+        if op.kind not in ("Mul", "Add") or len(op.inputs) != 2:
+            continue
+        for value, constant in (op.inputs, op.inputs[::-1]):
+            if value not in net.constants and _constants_are(net, [constant], 1 if op.kind == "Mul" else 0):
+                if net.constants[constant].size == 1:
+                    op.kind, op.inputs, op.attributes = "Identity", [value], {}
+                break
+
+
+def expand_bipolar_quantizers(net: Net) -> None:
+    """BipolarQuant with a scale: a sign, scaled. QONNX's sign of 0 is +1."""
+    kept = []
+    for op in net.ops:
+        scale = net.constants.get(op.inputs[1]) if op.kind == "BipolarQuant" else None
+        if scale is None or scale.size != 1 or scale.reshape(-1)[0] in (0, 1) or (scale < 0).any():
+            kept.append(op)
+            continue
+        name = op.outputs[0]
+        net.constants |= {f"{name}.scale": scale.reshape(()), f"{name}.one": np.ones((), np.float32)}
+        kept.append(Op("BipolarQuant", [op.inputs[0], f"{name}.one"], [f"{name}.sign"], {}, op.name))
+        kept.append(Op("Mul", [f"{name}.sign", f"{name}.scale"], [name], {}, op.name))
+    net.ops = kept
+
+
+def _scaled(net: Net, op: Op | None) -> tuple[str, Array] | None:
+    """Of a product with one constant number above 0: the value and the number."""
+    if op is None or op.kind != "Mul" or len(op.inputs) != 2:
+        return None
+    for value, name in (op.inputs, op.inputs[::-1]):
+        scale = net.constants.get(name)
+        if scale is not None and value not in net.constants and scale.size == 1 and (scale > 0).all():
+            return value, scale.reshape(())
+    return None
+
+
+def absorb_input_scales(net: Net) -> None:
+    """A scale on activations goes past what moves them, and into the weights: what is left are signs."""
+    made: dict[str, Op] = {}
+    kept: list[Op] = []
+    for op in net.ops:
+        found = _scaled(net, made.get(op.inputs[0])) if op.inputs else None
+        if found is not None and op.kind in ("MaxPool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze"):
+            (value, scale), name = found, op.outputs[0]
+            net.constants[f"{name}.scale"] = scale
+            moved = Op(op.kind, [value, *op.inputs[1:]], [f"{name}.unscaled"], op.attributes, op.name)
+            op = Op("Mul", [f"{name}.unscaled", f"{name}.scale"], [name], {}, op.name)
+            kept.append(moved)
+        elif found is not None and op.kind in ("Conv", "MatMul", "Gemm") and not op.attributes.get("pad_value"):
+            weight = net.constants.get(op.inputs[1])
+            if weight is not None:
+                name = f"{op.outputs[0]}.weight"
+                net.constants[name] = weight * found[1].astype(np.float32)
+                op.inputs = [found[0], name, *op.inputs[2:]]
+        kept.append(op)
+        made.update((name, op) for name in op.outputs)
+    net.ops = kept
+
+
+def refuse_unknown(net: Net) -> None:
+    """Names every operator that nobody here knows, before any of it is computed."""
+    unknown = [f"node {op.name!r}: operator {op.kind} is not known" for op in net.ops if op.kind not in KNOWN]
+    if unknown:
+        raise ConvertError("; ".join([*unknown, "docs/convert.md lists what is taken"]))
+
+
 def _limits(net: Net, clip: Op) -> tuple[float, float]:
     """Of a Clip by constants."""
     found = []
@@ -181,22 +282,39 @@ def fix_shapes(net: Net) -> None:
     fold_constants(net)
 
 
-def merge_zero_pads(net: Net) -> None:
-    """A convolution of an image padded with zeros pads by itself."""
+def _padding(net: Net, pad: Op) -> tuple[Array, float] | None:
+    """Top, left, bottom and right of an image that is padded with a constant, and that."""
+    if pad.attributes.get("mode", b"constant") not in (b"constant", "constant"):
+        return None
+    given = net.constants.get(pad.inputs[1]) if len(pad.inputs) > 1 else np.asarray(pad.attributes.get("pads", ()))
+    value = np.asarray(pad.attributes.get("value", 0.0))
+    if len(pad.inputs) > 2 and pad.inputs[2]:
+        value = net.constants.get(pad.inputs[2], np.zeros(0))
+    if given is None or given.size != 8 or value.size != 1 or given[[0, 1, 4, 5]].any() or (given < 0).any():
+        return None
+    return given[[2, 3, 6, 7]], float(value.reshape(-1)[0])
+
+
+def merge_pads(net: Net) -> None:
+    """A convolution or pool of a padded image pads by itself, where its kernel reaches over the border."""
     made = {op.outputs[0]: op for op in net.ops}
     for op in net.ops:
-        pad = made.get(op.inputs[0]) if op.kind == "Conv" else None
-        if pad is None or pad.kind != "Pad" or pad.attributes.get("mode", b"constant") not in (b"constant", "constant"):
+        pad = made.get(op.inputs[0]) if op.kind in ("Conv", "MaxPool", "AveragePool") else None
+        found = _padding(net, pad) if pad is not None and pad.kind == "Pad" else None
+        if pad is None or found is None or op.attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", "NOTSET"):
             continue
-        given, value = net.constants.get(pad.inputs[1]) if len(pad.inputs) > 1 else None, None
-        if len(pad.inputs) > 2 and pad.inputs[2]:
-            value = net.constants.get(pad.inputs[2])
-            if value is None or (value != 0).any():
-                continue
-        if given is None or given.size != 8 or given[[0, 1, 4, 5]].any() or op.attributes.get("auto_pad"):
+        sides, value = found
+        own = np.asarray(op.attributes.get("pads", [0, 0, 0, 0]))
+        kernel = net.constants[op.inputs[1]].shape[2:] if op.inputs[1:2] else op.attributes.get("kernel_shape", (0, 0))
+        if len(kernel) != 2 or ((own + sides).reshape(2, 2) >= np.asarray(kernel)).any():
             continue
-        own = op.attributes.get("pads", [0, 0, 0, 0])
-        op.attributes["pads"] = [int(a + b) for a, b in zip(own, given[[2, 3, 6, 7]], strict=True)]
+        if op.kind == "Conv" and value in (0, 1, -1) and (value == 0 or not own.any()):
+            op.attributes["pad_value"] = value
+        elif op.kind == "AveragePool" and value == 0 and (op.attributes.get("count_include_pad") or not own.any()):
+            op.attributes["count_include_pad"] = 1
+        elif op.kind != "MaxPool" or value > np.finfo(np.float32).min:
+            continue
+        op.attributes["pads"] = [int(n) for n in own + sides]
         op.inputs = [pad.inputs[0], *op.inputs[1:]]
 
 
@@ -236,6 +354,8 @@ def drop_unread(net: Net) -> None:
 
 
 PASSES = (
+    drop_unread,
+    refuse_unknown,
     fold_constants,
     drop_unread,
     fix_shapes,
@@ -243,12 +363,16 @@ PASSES = (
     find_compared_signs,
     find_counted_signs,
     find_steps,
+    find_one_bit_quantizers,
+    drop_neutral,
     drop_identities,
     find_channel_shuffles,
     drop_straight_through,
     drop_identities,
     fold_constants,
-    merge_zero_pads,
+    merge_pads,
+    expand_bipolar_quantizers,
+    absorb_input_scales,
     drop_unread,
 )
 
