@@ -318,6 +318,93 @@ def merge_pads(net: Net) -> None:
         op.inputs = [pad.inputs[0], *op.inputs[1:]]
 
 
+def _channel_pads(net: Net, pad: Op | None) -> tuple[int, int] | None:
+    """Channels of zeros before and behind those of an image."""
+    if pad is None or pad.kind != "Pad" or pad.attributes.get("mode", b"constant") not in (b"constant", "constant"):
+        return None
+    given = net.constants.get(pad.inputs[1]) if len(pad.inputs) > 1 else np.asarray(pad.attributes.get("pads", ()))
+    fill = net.constants.get(pad.inputs[2]) if len(pad.inputs) > 2 and pad.inputs[2] else pad.attributes.get("value", 0)
+    if given is None or fill is None or np.any(fill) or given.size != 8 or given[[0, 2, 3, 4, 6, 7]].any():
+        return None
+    before, behind = int(given[1]), int(given[5])
+    return (before, behind) if min(before, behind) >= 0 and before + behind else None
+
+
+def split_padded_sums(net: Net) -> None:
+    """`x + pad(y)` with channels of zeros adds to some channels of x and leaves the others (MeliusNet, ResNet's A)."""
+    made = {op.outputs[0]: op for op in net.ops}
+    kept = []
+    for op in net.ops:
+        found = []
+        if op.kind == "Add":
+            pairs = (op.inputs, op.inputs[::-1])
+            found = [(x, made[p], pads) for x, p in pairs if (pads := _channel_pads(net, made.get(p)))]
+        if not found or found[0][0] in net.constants:
+            kept.append(op)
+            continue
+        (x, pad, (before, behind)), name, most = found[0], op.outputs[0], np.iinfo(np.int64).max
+        net.constants[f"{name}.axis"] = np.array([1])
+        for part, start, stop in (("first", 0, before), ("middle", before, -behind or most), ("last", -behind, most)):
+            net.constants |= {f"{name}.{part}.start": np.array([start]), f"{name}.{part}.stop": np.array([stop])}
+            cut = [x, f"{name}.{part}.start", f"{name}.{part}.stop", f"{name}.axis"]
+            if part == "middle" or (before if part == "first" else behind):
+                kept.append(Op("Slice", cut, [f"{name}.{part}"], {}, op.name))
+        kept.append(Op("Add", [f"{name}.middle", pad.inputs[0]], [f"{name}.sum"], {}, op.name))
+        parts = [f"{name}.first"] * bool(before) + [f"{name}.sum"] + [f"{name}.last"] * bool(behind)
+        kept.append(Op("Concat", parts, [name], {"axis": 1}, op.name))
+    net.ops = kept
+
+
+def _channels(net: Net, op: Op | None) -> tuple[str, int, int] | None:
+    """Of a slice of channels alone: of which value, from and to."""
+    if op is None or op.kind != "Slice" or len(op.inputs) < 4:
+        return None
+    bounds = [net.constants.get(name, np.zeros(0)).reshape(-1) for name in op.inputs[1:]]
+    if any(bound.size != 1 for bound in bounds) or bounds[2][0] != 1 or (len(bounds) > 3 and bounds[3][0] != 1):
+        return None
+    return op.inputs[0], int(bounds[0][0]), int(bounds[1][0])
+
+
+def merge_groups(net: Net) -> None:
+    """Slices of channels, a convolution of each, and a concatenation of them: a grouped convolution."""
+    made = {name: op for op in net.ops for name in op.outputs}
+    kept = []
+    for op in net.ops:
+        convs = [made.get(name) for name in op.inputs] if op.kind == "Concat" and op.attributes.get("axis") == 1 else []
+        found = [conv for conv in convs if conv is not None and convs[0] is not None and _alike(net, conv, convs[0])]
+        parts = [_channels(net, made.get(conv.inputs[0])) for conv in found]
+        if len(found) == len(convs) > 1 and parts[0] is not None:
+            value, _, step = parts[0]
+            if parts == [(value, k * step, (k + 1) * step) for k in range(len(parts))]:
+                kept += _grouped(net, op, found, value, step)
+                continue
+        kept.append(op)
+    net.ops = kept
+
+
+def _grouped(net: Net, concat: Op, convs: list[Op], value: str, step: int) -> list[Op]:
+    """The first `step` channels for each convolution, and one convolution of them all."""
+    name = concat.outputs[0]
+    bounds = {"from": 0, "to": step * len(convs), "axis": 1}
+    net.constants |= {f"{name}.{key}": np.array([n], np.int64) for key, n in bounds.items()}
+    operands = [f"{name}.{key}" for key in ("weight", "bias")][: len(convs[0].inputs) - 1]
+    for i, operand in enumerate(operands, 1):
+        net.constants[operand] = np.concatenate([net.constants[conv.inputs[i]] for conv in convs])
+    return [
+        Op("Slice", [value, *(f"{name}.{key}" for key in bounds)], [f"{name}.parts"], {}, concat.name),
+        Op("Conv", [f"{name}.parts", *operands], [name], {**convs[0].attributes, "group": len(convs)}, concat.name),
+    ]
+
+
+def _alike(net: Net, conv: Op, other: Op) -> bool:
+    """Whether both are convolutions of one form, without groups of their own."""
+    if conv.kind != "Conv" or len(conv.inputs) != len(other.inputs) or conv.attributes.get("group", 1) != 1:
+        return False
+    pairs = zip(conv.inputs[1:], other.inputs[1:], strict=True)
+    shapes = all(a in net.constants and net.constants[a].shape == net.constants[b].shape for a, b in pairs)
+    return shapes and str(conv.attributes) == str(other.attributes)
+
+
 def drop_straight_through(net: Net) -> None:
     """`(s - g) + g`, which training adds for its gradient, is `s` (Bi-Real Net, ReActNet and others export it)."""
     made = {op.outputs[0]: op for op in net.ops}
@@ -371,6 +458,8 @@ PASSES = (
     drop_identities,
     fold_constants,
     merge_pads,
+    merge_groups,
+    split_padded_sums,
     expand_bipolar_quantizers,
     absorb_input_scales,
     drop_unread,
