@@ -324,10 +324,8 @@ class Emitter:
 
     def _reduced(self, op: Op, function: b.Layer | None, total: bool) -> Value:
         """The mean or sum over height and width, or over the channels, of a function of the value."""
-        given: Any = op.attributes.get("axes")
-        given = self._constant(op, 1) if given is None else given
         value = self._value(op)
-        axes = sorted(int(n) % (len(value.shape) + 1) for n in np.atleast_1d(given))
+        axes = sorted(n % (len(value.shape) + 1) for n in self._given_axes(op))
         if len(value.shape) != 3 or axes not in ([2, 3], [1]):
             raise ConvertError(f"axes: got {axes}, wanted height and width of an image, or its channels")
         value = value if function is None else self.graph(function, self._float(value))
@@ -350,13 +348,22 @@ class Emitter:
     def _do_reducel1(self, op: Op) -> Value:
         return self._reduced(op, b.Abs(), total=True)
 
+    def _reshaped(self, value: Value, shape: tuple[int, ...]) -> Value:
+        """Another shape of the source's, without the batch; images turn to channels-first and back."""
+        if len(value.shape) == 3 and value.shape[0] * value.shape[1] > 1 and value.shape[2] > 1:
+            value = self._moved(b.Transpose((2, 0, 1)), value)
+        if len(shape) == 1:
+            return self._moved(b.Flatten(), value) if len(value.shape) > 1 else value
+        if len(shape) != 3:
+            return self._moved(b.Reshape(shape), value)
+        channels, rows, columns = shape
+        if channels == 1 or rows * columns == 1:
+            return self._moved(b.Reshape((rows, columns, channels)), value)
+        return self._moved(b.Transpose((1, 2, 0)), self._moved(b.Reshape(shape), value))
+
     def _flat(self, value: Value) -> Value:
         """A vector in the order of channels-first."""
-        if len(value.shape) == 3:
-            if value.shape[0] * value.shape[1] > 1 and value.shape[2] > 1:
-                value = self._moved(b.Transpose((2, 0, 1)), value)
-            value = self._moved(b.Flatten(), value)
-        return value
+        return self._reshaped(value, (int(np.prod(value.shape)),))
 
     def _do_flatten(self, op: Op) -> Value:
         if op.attributes.get("axis", 1) != 1:
@@ -365,27 +372,45 @@ class Emitter:
 
     def _do_reshape(self, op: Op) -> Value:
         shape, value = self._constant(op, 1), self._value(op)
-        wanted = [int(n) for n in shape] if shape is not None else []
-        count = int(np.prod(value.shape))
-        if len(wanted) == 2 and wanted[1] in (-1, count):
-            return self._flat(value)
-        if len(wanted) == 4 and wanted[2:] == [1, 1] and wanted[1] in (-1, count):
-            return self.graph(b.Reshape((1, 1, count)), self._flat(value))
-        raise ConvertError(f"shape: got {wanted}, wanted (N, {count}): only flattening is taken")
+        if shape is None or not 2 <= shape.size <= 6:
+            raise ConvertError("shape: wanted a constant of 2 to 6 dimensions")
+        ours = self._source_shape(value)
+        sizes = [int(n) or ours[i] for i, n in enumerate(shape)][1:]
+        count, known = int(np.prod(ours)), int(np.prod([n for n in sizes if n != -1]))
+        found = tuple(count // max(known, 1) if n == -1 else n for n in sizes)
+        if sizes.count(-1) > 1 or int(np.prod(found)) != count or int(shape[0]) not in (-1, 0, 1, self._batch()):
+            raise ConvertError(f"shape: got {shape.tolist()}, wanted the batch first, and {count} numbers behind it")
+        return self._reshaped(value, found)
+
+    def _batch(self) -> int:
+        """Of the source's inputs, where it is fixed."""
+        return max(shape[0] for shape in self.net.inputs.values())
+
+    def _source_shape(self, value: Value) -> tuple[int, ...]:
+        """With a batch of 1."""
+        return (1, value.shape[2], *value.shape[:2]) if len(value.shape) == 3 else (1, *value.shape)
+
+    def _given_axes(self, op: Op) -> list[int]:
+        given: Any = op.attributes.get("axes")
+        given = self._constant(op, 1) if given is None else given
+        return [] if given is None else [int(n) for n in np.atleast_1d(given)]
 
     def _do_squeeze(self, op: Op) -> Value:
         value = self._value(op)
-        if len(value.shape) == 3 and value.shape[:2] == (1, 1):
-            return self._flat(value)
-        raise ConvertError("wanted an image of one pixel")
+        shape, axes = self._source_shape(value), self._given_axes(op)
+        gone = {n % len(shape) for n in axes} or {i for i, n in enumerate(shape) if i and n == 1}
+        if 0 in gone or any(shape[i] != 1 for i in gone) or len(gone) == len(shape) - 1:
+            raise ConvertError(f"axes: got {axes} of {shape}, wanted those of one, without the batch")
+        return self._reshaped(value, tuple(n for i, n in enumerate(shape) if i and i not in gone))
 
     def _do_unsqueeze(self, op: Op) -> Value:
-        given: Any = op.attributes.get("axes")
-        axes = [int(n) for n in np.atleast_1d(self._constant(op, 1) if given is None else given)]  # type: ignore[arg-type]
         value = self._value(op)
-        if min(axes) < 2:
-            raise ConvertError(f"axes: got {axes}, wanted height and width behind the channels")
-        return self.graph(b.Reshape((1, 1, value.shape[0])), value) if len(value.shape) == 1 else value
+        shape, axes = list(self._source_shape(value)), self._given_axes(op)
+        for axis in sorted(n % (len(shape) + len(axes)) for n in axes):
+            if axis == 0:
+                raise ConvertError(f"axes: got {axes}, wanted them behind the batch")
+            shape.insert(axis, 1)
+        return self._reshaped(value, tuple(shape[1:]))
 
     def _axis(self, axis: int, value: Value) -> int:
         """An axis of the source's order as one of ours, without the batch."""
@@ -429,6 +454,8 @@ class Emitter:
         for start, stop, axis in zip(starts, stops, axes, strict=True):
             ours = self._axis(int(axis), value)
             start, stop, _ = slice(int(start), int(stop)).indices(value.shape[ours])
+            if (start, stop) == (0, value.shape[ours]):
+                continue
             value = self._moved(b.Slice(start, stop, ours), value)
         return value
 

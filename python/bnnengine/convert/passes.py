@@ -397,12 +397,14 @@ def _grouped(net: Net, concat: Op, convs: list[Op], value: str, step: int) -> li
 
 
 def _alike(net: Net, conv: Op, other: Op) -> bool:
-    """Whether both are convolutions of one form, without groups of their own."""
-    if conv.kind != "Conv" or len(conv.inputs) != len(other.inputs) or conv.attributes.get("group", 1) != 1:
+    """Whether both are convolutions of one form with constant weights, without groups of their own."""
+    if (conv.kind, other.kind) != ("Conv", "Conv") or len(conv.inputs) != len(other.inputs):
+        return False
+    if not all(name in net.constants for name in (*conv.inputs[1:], *other.inputs[1:])):
         return False
     pairs = zip(conv.inputs[1:], other.inputs[1:], strict=True)
-    shapes = all(a in net.constants and net.constants[a].shape == net.constants[b].shape for a, b in pairs)
-    return shapes and str(conv.attributes) == str(other.attributes)
+    shapes = all(net.constants[a].shape == net.constants[b].shape for a, b in pairs)
+    return shapes and conv.attributes.get("group", 1) == 1 and str(conv.attributes) == str(other.attributes)
 
 
 def drop_straight_through(net: Net) -> None:

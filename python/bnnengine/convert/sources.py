@@ -11,7 +11,7 @@ from typing import Any
 from bnnengine.convert import answers, ir
 from bnnengine.errors import ConvertError
 
-ROOMS = {".onnx": "onnx"}
+ROOMS = {".onnx": "onnx", ".tflite": "tflite"}
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 
 
