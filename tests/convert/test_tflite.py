@@ -334,7 +334,12 @@ def test_weights_that_the_graph_computes_are_binary_too(tmp_path):
     words = file.op("LceQuantize", [clipped], (3, 3, 40, 1), out="INT32")
     signs = file.op("MUL", [mean, file.op("LceDequantize", [words], latent.shape)], latent.shape, options=(21, {}))
     weight = file.op("TRANSPOSE", [signs, file.constant([3, 0, 1, 2], "INT32")], (6, 3, 3, 40))
-    y = file.op("CONV_2D", [x, weight, -1], (1, 1, 1, 6), options=(1, {0: ("b", 1), 1: ("i", 1), 2: ("i", 1)}))
+    y = file.op(
+        "CONV_2D",
+        [x, weight, file.constant(np.zeros(6))],
+        (1, 1, 1, 6),
+        options=(1, {0: ("b", 1), 1: ("i", 1), 2: ("i", 1)}),
+    )
     image = RNG.standard_normal((2, 3, 3, 40)).astype(np.float32)
     got, done = answers(file.save(tmp_path, y), image)
     assert [layer.binary for layer in done.report.layers] == [True]
@@ -388,8 +393,8 @@ FLOATS = [
      lambda x: np.maximum(conv(x, W, (2, 1)) + B8, 0)),
     ("CONV_2D", [W, B8], (1, strides(1, (1, 1), _4=("i", 1), _5=("i", 2))), (1, 2, 3, 8),
      lambda x: conv(x, W, same=False, dilation=(2, 1)) + B8),
-    ("CONV_2D", [W[..., :2]], (1, strides(0, (1, 1), _3=("b", 4))), (1, 6, 5, 8),
-     lambda x: np.tanh(conv(x, W[..., :2]))),
+    ("CONV_2D", [W[..., :2], B8], (1, strides(0, (1, 1), _3=("b", 2))), (1, 6, 5, 8),
+     lambda x: np.clip(conv(x, W[..., :2]) + B8, -1, 1)),
     ("DEPTHWISE_CONV_2D", [DEPTHWISE, B8], (2, strides(0, (2, 2), _3=("i", 2), _4=("b", 3))), (1, 3, 3, 8),
      lambda x: np.clip(depthwise(x, (2, 2)) + B8, 0, 6)),
     ("MAX_POOL_2D", [], (5, window((3, 2), (2, 2), 0)), (1, 3, 3, 4),
@@ -467,7 +472,10 @@ def test_values_that_meet(tmp_path):
     file = File(FULL)
     halves = file.op("SPLIT", [file.constant(3, "INT32"), 0], [(1, 6, 5, 2)] * 2, options=(35, {0: ("i", 2)}))
     parts = file.op(
-        "SPLIT_V", [0, file.constant([1, 3], "INT32"), file.constant(-1, "INT32")], [(1, 6, 5, 1), (1, 6, 5, 3)]
+        "SPLIT_V",
+        [0, file.constant([1, 3], "INT32"), file.constant(-1, "INT32")],
+        [(1, 6, 5, 1), (1, 6, 5, 3)],
+        options=(79, {0: ("i", 2)}),
     )
     summed = file.op("ADD", halves, (1, 6, 5, 2), options=(11, {0: ("b", 1)}))
     joined = file.op("CONCATENATION", [summed, *parts[::-1]], (1, 6, 5, 6), options=(10, {0: ("i", -1)}))
