@@ -658,6 +658,19 @@ def test_every_refused_operator_is_named_once(tmp_path):
         tflite.read(file.save(tmp_path, y))
 
 
+def test_names_of_inputs_are_their_own(tmp_path):
+    """Whatever they are: here one that the reader would give, and one twice."""
+    file = File(FULL, FULL)
+    for tensor in file.tensors:
+        tensor[3] = "value 1"
+    y = file.op("SUB", [file.op("RELU", [0], FULL), 1], FULL, options=(28, {}))
+    net = tflite.read(file.save(tmp_path, y))
+    assert list(net.inputs) == ["value 1", "value 1 (1)"]
+    first = X.transpose(0, 3, 1, 2)
+    (got,) = ir.run(net, {"value 1": first, "value 1 (1)": first * 2})
+    np.testing.assert_allclose(got, np.maximum(first, 0) - 2 * first, rtol=1e-6)
+
+
 def test_inputs_have_to_be_floats_of_a_known_size(tmp_path):
     file = File()
     file.inputs = [file.value((1, 4), "INT8")]

@@ -225,10 +225,15 @@ class _Reader:
 
     # ---- making values ----
 
+    def _fresh(self, kind: str) -> str:
+        """A name that no input has."""
+        self.made += 1
+        name = f"{kind} {self.made}"
+        return self._fresh(kind) if name in self.net.inputs else name
+
     def _known(self, array: Array) -> _Value:
         """A constant of the Net."""
-        self.made += 1
-        name = f"constant {self.made}"
+        name = self._fresh("constant")
         self.net.constants[name] = array
         return _Value(name, array.shape, constant=True)
 
@@ -242,9 +247,8 @@ class _Reader:
         shape = tuple(int(n) for n in shape)
         if any(n < 1 for n in shape) or math.prod(shape) > MOST_NUMBERS:
             raise ConvertError(f"its output would have the shape {shape}, wanted sizes from 1 and fewer numbers")
-        self.made += 1
         names = ["" if value is None else value.name for value in inputs]
-        op = Op(kind, names, [f"value {self.made}"], attributes, self.label)
+        op = Op(kind, names, [self._fresh("value")], attributes, self.label)
         if all(value is None or value.constant for value in inputs):
             self._spend(math.prod(shape))
             made = ir.evaluate(op, [self.net.constants[name] if name else None for name in names])[0]
