@@ -435,7 +435,7 @@ FLOATS = [
      lambda x: np.pad(x, [(0, 0), (1, 0), (2, 0), (0, 0)], constant_values=1.5)),
     ("TRANSPOSE", [ints(0, 2, 1, 3)], (26, {}), (1, 5, 6, 4), lambda x: x.transpose(0, 2, 1, 3)),
     ("TRANSPOSE", [ints(0, 3, 1, 2)], None, (1, 4, 6, 5), lambda x: x.transpose(0, 3, 1, 2)),
-    ("STRIDED_SLICE", [ints(0, 1, 0, 1), ints(9, -1, 0, 3), ints(1, 1, 1, 1)], (32, {0: ("i", 0b101), 1: ("i", 0b101)}),
+    ("STRIDED_SLICE", [ints(7, 1, 3, 1), ints(9, -1, 0, 3), ints(1, 1, 1, 1)], (32, {0: ("i", 0b101), 1: ("i", 0b101)}),
      (1, 4, 5, 2), lambda x: x[:, 1:-1, :, 1:3]),
     ("SLICE", [ints(0, 0, 2, 1), ints(1, -1, 3, 2)], (48, {}), (1, 6, 3, 2), lambda x: x[:, :, 2:, 1:3]),
     ("RESIZE_NEAREST_NEIGHBOR", [ints(12, 15)], (74, {}), (1, 12, 15, 4), lambda x: x.repeat(2, 1).repeat(3, 2)),
@@ -649,11 +649,11 @@ def test_refusals_say_which_node_and_why(build, message, tmp_path):
 def test_every_refused_operator_is_named_once(tmp_path):
     file = File(FULL)
     first = file.op("SIN", [0], FULL)
-    behind = file.op("RELU", [first], FULL)
+    behind = file.op("RELU6", [file.op("RELU", [first], FULL)], FULL)
     second = file.op("COS", [0], FULL)
-    y = file.op("ADD", [behind, second], FULL, options=(11, {}))
+    y = file.op("ADD", [file.op("TANH", [behind], FULL), second], FULL, options=(11, {}))
     with pytest.raises(
-        ConvertError, match=r"^model.tflite: node 'tensor/1' .SIN.: [^;]*; node 'tensor/3' .COS.: [^;]*$"
+        ConvertError, match=r"^model.tflite: node 'tensor/1' .SIN.: [^;]*; node 'tensor/4' .COS.: [^;]*$"
     ):
         tflite.read(file.save(tmp_path, y))
 

@@ -86,7 +86,6 @@ class _Reader:
         self.graph, self.budget = graph, budget
         self.net = Net({}, [], {}, [], channels_last=True)
         self.values: dict[int, _Value] = {}
-        self.reshaped: dict[str, _Value] = {}  # by the name of what was made of them
         self.lost: set[int] = set()  # behind an operator that is refused
         self.refused: list[str] = []
         self.label = ""
@@ -270,7 +269,6 @@ class _Reader:
 
     def _reshaped(self, value: _Value, shape: Sequence[int]) -> _Value:
         """In the order of the file, where channels change fastest."""
-        value = self.reshaped.get(value.name, value)
         shape, old = tuple(int(n) for n in shape), value.shape
         if math.prod(shape) != math.prod(old) or min(shape, default=1) < 1:
             raise ConvertError(f"shape: got {shape}, wanted as many numbers as {old} has")
@@ -286,8 +284,7 @@ class _Reader:
         target = [0, *shape[1:]] if not image or shape[1] * shape[2] > 1 else [0, shape[3], 1, 1]
         made = self._emit("Reshape", [plain, self._known(np.array(target, np.int64))], shape)
         if image and shape[1] * shape[2] > 1:
-            made = replace(self._turned(made, TO_FIRST), shape=shape)
-        self.reshaped[made.name] = value
+            return replace(self._turned(made, TO_FIRST), shape=shape)
         return made
 
     def _flat(self, value: _Value, size: int) -> _Value:
