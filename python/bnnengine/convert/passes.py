@@ -121,7 +121,20 @@ PASSES = (
 )
 
 
+# What a pass meets in a graph that is no network: operands that are missing, of odd shapes, of other types.
+MALFORMED = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError)
+
+
 def simplify(net: Net) -> None:
-    """All passes, in order."""
+    """All passes, in order.
+
+    Raises:
+        ConvertError: operators that are not known, or a graph that is malformed.
+    """
     for apply in PASSES:
-        apply(net)
+        try:
+            apply(net)
+        except ConvertError:
+            raise
+        except MALFORMED as error:
+            raise ConvertError(f"the graph is malformed, seen by {apply.__name__}: {error!r}") from error

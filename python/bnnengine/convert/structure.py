@@ -43,7 +43,8 @@ def merge_pads(net: Net) -> None:
             continue
         sides, value = found
         own = np.asarray(op.attributes.get("pads", [0, 0, 0, 0]))
-        kernel = net.constants[op.inputs[1]].shape[2:] if op.inputs[1:2] else op.attributes.get("kernel_shape", (0, 0))
+        weight = net.constants.get(op.inputs[1]) if op.kind == "Conv" else None
+        kernel = op.attributes.get("kernel_shape", ()) if weight is None else weight.shape[2:]
         if len(kernel) != 2 or ((own + sides).reshape(2, 2) >= np.asarray(kernel)).any():
             continue
         if op.kind == "Conv" and value in (0, 1, -1) and (value == 0 or not own.any()):
