@@ -75,15 +75,45 @@ def pads_of(a: Mapping[str, Any], size: tuple[int, ...], kernel: tuple[int, ...]
     return both[0][0], both[1][0], both[0][1], both[1][1]
 
 
+MOST_ORDERED = 1 << 31  # products that are summed one after the other
+
+
+def _signs(x: Array) -> bool:
+    """Whether sums of these and binary weights are exact in whatever order."""
+    return bool((np.abs(x) == 1).all())
+
+
 def _conv(a: Mapping[str, Any], x: Array, w: Array, bias: Array | None = None) -> Array:
-    groups, wide = a.get("group", 1), np.float64
-    seen = _windows(x.astype(wide), a, w.shape[2:], float(a.get("pad_value", 0.0)))
-    parts = [
-        np.einsum("ncyxij,ocij->noyx", part, kernel.astype(wide), optimize=True)
-        for part, kernel in zip(np.split(seen, groups, 1), np.split(w, groups, 0), strict=True)
-    ]
-    y = np.concatenate(parts, axis=1)
-    return (y if bias is None else y + bias[:, None, None]).astype(np.float32)
+    """Signs are summed in float64; other floats in float32 and in the order in which most engines and this one do."""
+    groups, (outputs, channels, *kernel) = a.get("group", 1), w.shape
+    fill = float(a.get("pad_value", 0.0))
+    seen = _windows(x.astype(np.float32), a, tuple(kernel), fill)
+    n, _, rows, columns = seen.shape[:4]
+    seen = seen.reshape(n, groups, channels, rows, columns, *kernel)
+    w = w.reshape(groups, -1, *w.shape[1:]).astype(np.float32)
+    if _signs(x) or n * outputs * rows * columns * channels * np.prod(kernel, dtype=np.float64) > MOST_ORDERED:
+        y = np.einsum("ngcyxij,gocij->ngoyx", seen, w.astype(np.float64), optimize=True)
+        y = y.reshape(n, outputs, rows, columns)
+        return (y if bias is None else y + bias[:, None, None]).astype(np.float32)
+    y = np.zeros((n, groups, outputs // groups, rows, columns), np.float32)
+    if bias is not None:
+        y += bias.astype(np.float32).reshape(groups, -1, 1, 1)
+    for i, j, c in np.ndindex(*kernel, channels):
+        y += seen[:, :, c, None, :, :, i, j] * w[:, :, c, i, j, None, None]
+    return y.reshape(n, outputs, rows, columns)
+
+
+def _product(x: Array, w: Array, bias: Array | None) -> Array:
+    """Rows times (K, O), as _conv sums."""
+    if x.ndim != 2 or w.ndim != 2 or _signs(x) or x.size * w.shape[1] > MOST_ORDERED:
+        y = x.astype(np.float64) @ w.astype(np.float64)
+        return (y if bias is None else y + bias).astype(np.float32)
+    y = np.zeros((len(x), w.shape[1]), np.float32)
+    if bias is not None:
+        y += bias.astype(np.float32)
+    for column, row in zip(x.astype(np.float32).T, w.astype(np.float32), strict=True):
+        y += column[:, None] * row
+    return y
 
 
 def _average_pool(a: Mapping[str, Any], x: Array) -> Array:
@@ -115,8 +145,8 @@ def _axes(a: Mapping[str, Any], axes: Array | None) -> tuple[int, ...]:
 
 def _gemm(a: Mapping[str, Any], x: Array, w: Array, c: Array | None = None) -> Array:
     x, w = (x.T if a.get("transA") else x), (w.T if a.get("transB") else w)
-    y = a.get("alpha", 1.0) * (x.astype(np.float64) @ w.astype(np.float64))
-    return (y if c is None else y + a.get("beta", 1.0) * c).astype(np.float32)  # type: ignore[no-any-return]
+    bias = None if c is None else np.float32(a.get("beta", 1.0)) * c
+    return _product(x, w * np.float32(a.get("alpha", 1.0)), bias)
 
 
 def _pad(a: Mapping[str, Any], x: Array, pads: Array | None = None, value: Array | None = None) -> Array:
@@ -277,7 +307,7 @@ KINDS: dict[str, Callable[..., Any]] = {
     "Less": lambda a, x, y: x < y,
     "LessOrEqual": lambda a, x, y: x <= y,
     "Log": lambda a, x: np.log(x),
-    "MatMul": lambda a, x, y: (x.astype(np.float64) @ y.astype(np.float64)).astype(np.float32),
+    "MatMul": lambda a, x, y: _product(x, y, None),
     "Max": lambda a, *xs: functools.reduce(np.maximum, xs),
     "MaxPool": lambda a, x: _windows(x, a, tuple(a["kernel_shape"]), float(a.get("pad_value", -np.inf))).max(
         axis=(4, 5)
