@@ -11,7 +11,7 @@ from typing import Any
 from bnnengine.convert import answers, ir
 from bnnengine.errors import ConvertError
 
-ROOMS = {".onnx": "onnx", ".tflite": "tflite"}
+ROOMS = {".onnx": "onnx", ".tflite": "tflite", ".h5": "larq", ".keras": "larq"}
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 
 
