@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bnnengine.concats import separate
 from bnnengine.errors import ModelError
 from bnnengine.layers import BatchNorm, Binarize, Conv2d, Dense, Flatten, Layer, MaxPool2d, ScaleBias, Sign, Threshold
 from bnnengine.layers.base import Spec
@@ -29,12 +30,12 @@ Rewrite = tuple[int, list[Layer]]
 
 
 def optimize(model: Model) -> Model:
-    """Applies RULES until none applies."""
+    """Applies RULES until none applies, and leaves out concatenations that nobody needs."""
     changed = True
     with np.errstate(over="ignore"):
         while changed:
             model, changed = _pass(model)
-    return model
+    return separate(model)
 
 
 def _pass(model: Model) -> tuple[Model, bool]:

@@ -84,7 +84,10 @@ static void join_channels(const bnn_step *step, const bnn_job *job, size_t pixel
         const float *x = (const float *)job->in[k] + (bits ? 0 : pixel * count);
         const uint64_t *from = (const uint64_t *)job->in[k] + (bits ? pixel * in_words : 0);
         for (size_t i = 0; i < pixels; i++)
-            if (bits)
+            if (bits && at % BNN_WORD_BITS == 0) /* a part's bits past its last are zeros, as the next one's place is */
+                for (size_t w = 0; w < in_words; w++)
+                    ((uint64_t *)y)[i * words + at / BNN_WORD_BITS + w] = from[i * in_words + w];
+            else if (bits)
                 bnn_bits_copy((uint64_t *)y + i * words, at, from + i * in_words, 0, count);
             else
                 memcpy((float *)y + i * channels + at, x + i * count, count * sizeof *x);
