@@ -20,7 +20,7 @@ import onnx
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from bnnengine.convert import ConvertError, convert  # noqa: E402
+from bnnengine.convert import ConvertError, convert
 
 
 def onnx_bytes(domain: str) -> bytes:

@@ -11,6 +11,7 @@ Images are channels-last here: an input (N, C, H, W) of the source is (N, H, W, 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from bnnengine.convert.report import LayerReport, Report, layers_of
 from bnnengine.errors import ConvertError, ModelError
 from bnnengine.model import Model
 
-__all__ = ["Conversion", "ConvertError", "LayerReport", "Report", "Verification", "convert", "verify"]
+__all__ = ["Conversion", "ConvertError", "LayerReport", "Report", "Verification", "convert", "register", "verify"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,19 @@ def verify(source: Any, packed: str | os.PathLike[str] | bytes, samples: Any, *,
     net = sources.read(source, example)
     passes.simplify(net)
     return answers.compare(net, data, answers.given_samples(net, samples), sources.runner(source, net))
+
+
+def register(kind: type, make: Callable[[Any], Any] | None) -> None:
+    """Says what stands for PyTorch modules of a kind that the converter cannot look through.
+
+    Args:
+        kind: a subclass of torch.nn.Module.
+        make: takes an instance and gives a module of plain operators that answers as it does; None takes the
+            registration back.
+    """
+    from bnnengine.convert import torch
+
+    torch.register(kind, make)
 
 
 def _refuse(report: Report, label: str) -> None:

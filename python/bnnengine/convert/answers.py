@@ -80,6 +80,8 @@ def given_samples(net: ir.Net, given: Any) -> dict[str, Array]:
     found = {}
     for name, shape in net.inputs.items():
         x = np.asarray(arrays[name], np.float32)
+        if net.channels_last and x.ndim == 3 and len(shape) == 4 and shape[2] == 1:
+            x = x[:, None]  # a sequence is an image one pixel high
         x = x.transpose(0, 3, 1, 2) if net.channels_last and x.ndim == 4 else x
         if x.shape[1:] != shape[1:] and x.ndim > 1 and x[0].size == np.prod(shape[1:]) and len(shape) == 2:
             x = x.reshape(len(x), -1)

@@ -94,7 +94,7 @@ def _conv(a: Mapping[str, Any], x: Array, w: Array, bias: Array | None = None) -
     if _signs(x) or n * outputs * rows * columns * channels * np.prod(kernel, dtype=np.float64) > MOST_ORDERED:
         y = np.einsum("ngcyxij,gocij->ngoyx", seen, w.astype(np.float64), optimize=True)
         y = y.reshape(n, outputs, rows, columns)
-        return (y if bias is None else y + bias[:, None, None]).astype(np.float32)
+        return (y if bias is None else y + bias[:, None, None]).astype(np.float32)  # type: ignore[no-any-return]
     y = np.zeros((n, groups, outputs // groups, rows, columns), np.float32)
     if bias is not None:
         y += bias.astype(np.float32).reshape(groups, -1, 1, 1)
@@ -106,7 +106,7 @@ def _conv(a: Mapping[str, Any], x: Array, w: Array, bias: Array | None = None) -
 def _product(x: Array, w: Array, bias: Array | None) -> Array:
     """Rows times (K, O), as _conv sums."""
     if x.ndim != 2 or w.ndim != 2 or _signs(x) or x.size * w.shape[1] > MOST_ORDERED:
-        y = x.astype(np.float64) @ w.astype(np.float64)
+        y: Array = x.astype(np.float64) @ w.astype(np.float64)
         return (y if bias is None else y + bias).astype(np.float32)
     y = np.zeros((len(x), w.shape[1]), np.float32)
     if bias is not None:

@@ -10,6 +10,7 @@ from bnnengine.errors import ConvertError
 
 KNOWN = {*KINDS, "Constant", "Dropout"}
 MOST_FOLDED = 1 << 28  # numbers in a folded constant
+MOST_EXPANDED = 1 << 22
 
 
 def fold_constants(net: Net) -> None:
@@ -21,7 +22,7 @@ def fold_constants(net: Net) -> None:
             net.constants[op.outputs[0]] = shapes[op.inputs[0]]
         elif op.kind == "Constant":
             net.constants[op.outputs[0]] = np.asarray(op.attributes["value"])
-        elif op.kind != "Expand" and op.inputs and all(not name or name in net.constants for name in op.inputs):
+        elif op.inputs and all(not name or name in net.constants for name in op.inputs) and not _grows(net, op):
             args = [net.constants[name] if name else None for name in op.inputs]
             if sum(a.size for a in args if a is not None) > MOST_FOLDED:
                 raise ConvertError(f"node {op.name!r} ({op.kind}): its constants are too large")
@@ -31,14 +32,18 @@ def fold_constants(net: Net) -> None:
     net.ops = kept
 
 
+def _grows(net: Net, op: Op) -> bool:
+    """Whether a constant is expanded to very many numbers, which its readers broadcast as well."""
+    return op.kind == "Expand" and bool(np.prod(net.constants[op.inputs[1]], dtype=np.float64) > MOST_EXPANDED)
+
+
 def drop_identities(net: Net) -> None:
-    """Removes what hands its input on: Identity, Dropout, Cast to float, and Expand of a constant, which broadcasts."""
+    """Removes what hands its input on: Identity, Dropout, Cast to float, and Expand, whose readers broadcast."""
     names: dict[str, str] = {}
     kept = []
     for op in net.ops:
         op.inputs = [names.get(name, name) for name in op.inputs]
-        expands = op.kind == "Expand" and op.inputs[0] in net.constants
-        if op.kind in ("Identity", "Dropout") or expands or (op.kind == "Cast" and op.attributes.get("to") in (1, 11)):
+        if op.kind in ("Identity", "Dropout", "Expand") or (op.kind == "Cast" and op.attributes.get("to") in (1, 11)):
             names[op.outputs[0]] = op.inputs[0]
         else:
             kept.append(op)

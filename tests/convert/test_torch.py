@@ -1,0 +1,267 @@
+"""PyTorch modules, directly, in every style in which binary layers are written by hand."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs PyTorch, which CI has")
+
+from bnnengine import Engine  # noqa: E402
+from bnnengine.convert import ConvertError, convert, register, verify  # noqa: E402
+
+nn, F = torch.nn, torch.nn.functional
+
+
+class SignFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.sign()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return gradient * (x.abs() <= 1)
+
+
+class ByFunction(nn.Module):
+    def forward(self, x):
+        return SignFunction.apply(x)
+
+
+class ByTanh(nn.Module):
+    """A hard tanh before the sign, and the straight-through sum behind it."""
+
+    def forward(self, x):
+        x = F.hardtanh(x)
+        return x + (x.sign() - x).detach()
+
+
+class ByComparison(nn.Module):
+    def forward(self, x):
+        return (x >= 0).float() * 2 - 1
+
+
+class ByNoise(nn.Module):
+    """How some make sign(0) be +1."""
+
+    def forward(self, x):
+        return x.sign().add(0.5).sign()
+
+
+class ByPolynomial(nn.Module):
+    """Bi-Real Net's, with masks in numbers."""
+
+    def forward(self, x):
+        out = torch.sign(x)
+        m1, m2, m3 = x < -1, x < 0, x < 1
+        a = -1 * m1.float() + (x * x + 2 * x) * (1 - m1.float())
+        b = a * m2.float() + (-x * x + 2 * x) * (1 - m2.float())
+        c = b * m3.float() + 1 * (1 - m3.float())
+        return out.detach() - c.detach() + c
+
+
+class ScaledConv(nn.Conv2d):
+    """XNOR-Net's weights: signs, scaled by their mean magnitude."""
+
+    def forward(self, x):
+        weight = self.weight.sign() * self.weight.abs().mean((1, 2, 3), keepdim=True)
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+class StandardConv(nn.Conv2d):
+    """IR-Net's: standardised before the sign, scaled by powers of 2."""
+
+    def forward(self, x):
+        w = self.weight
+        w = w - w.view(w.size(0), -1).mean(-1).view(w.size(0), 1, 1, 1)
+        w = w / w.view(w.size(0), -1).pow(2).mean(-1).sqrt().view(w.size(0), 1, 1, 1)
+        scale = torch.pow(torch.tensor([2.0]), (w.abs().view(w.size(0), -1).mean(-1).log() / np.log(2)).round())
+        weight = SignFunction.apply(w) * scale.view(w.size(0), 1, 1, 1).detach()
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding)
+
+
+class DataConv(nn.Conv2d):
+    """BNN.pytorch's: weights and input are replaced through .data in forward."""
+
+    def forward(self, x):
+        x.data = x.data.sign()
+        if not hasattr(self.weight, "org"):
+            self.weight.org = self.weight.data.clone()
+        self.weight.data = self.weight.org.sign()
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+
+
+class PaddedConv(ScaledConv):
+    """Padded with +1 or -1 before."""
+
+    def __init__(self, *sizes, value, **fields):
+        super().__init__(*sizes, **fields)
+        self.value = value
+
+    def forward(self, x):
+        return super().forward(F.pad(x, (1, 1, 1, 1), value=self.value))
+
+
+class RPReLU(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.first, self.last = (nn.Parameter(torch.randn(1, channels, 1, 1)) for _ in range(2))
+        self.slope = nn.PReLU(channels)
+
+    def forward(self, x):
+        return self.slope(x + self.first.expand_as(x)) + self.last.expand_as(x)
+
+
+class Residual(nn.Module):
+    def __init__(self, part):
+        super().__init__()
+        self.part = part
+
+    def forward(self, x):
+        return self.part(x) + x
+
+
+class Gate(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.down, self.up = nn.Linear(channels, 4), nn.Linear(4, channels)
+
+    def forward(self, x):
+        n, channels = x.shape[:2]
+        gate = torch.sigmoid(self.up(F.relu(self.down(F.adaptive_avg_pool2d(x, 1).view(n, channels)))))
+        return x * gate.view(n, channels, 1, 1)
+
+
+def settled(module, seed=0):
+    torch.manual_seed(seed)
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_mean.uniform_(-0.5, 0.5)
+            part.running_var.uniform_(0.5, 2)
+            part.weight.data.uniform_(-1.5, 1.5)
+            part.bias.data.uniform_(-0.5, 0.5)
+    return module.eval()
+
+
+def answers(module, x, binary):
+    """Converts, and compares with the module's own answers, after which the module must be as it was."""
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    done = convert(module, example=x, samples=x)
+    after = module.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert not any(hasattr(p, "org") for p in module.parameters())
+    with torch.no_grad():
+        wanted = module(x.clone()).numpy()
+    got = Engine(done.model.to_bytes()).predict(np.ascontiguousarray(x.numpy().transpose(0, 2, 3, 1)))
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
+    assert "PyTorch" in done.verification.by
+    assert sum(layer.binary for layer in done.report.layers) == binary, str(done.report)
+    return done
+
+
+@pytest.mark.parametrize("sign", [ByFunction, ByTanh, ByComparison, ByNoise, ByPolynomial])
+def test_signs(sign):
+    torch.manual_seed(1)
+    block = Residual(nn.Sequential(sign(), ScaledConv(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.PReLU(8)))
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), block, nn.AvgPool2d(4), nn.Flatten(),
+                        nn.Linear(8 * 4, 5))  # fmt: skip
+    answers(settled(net), torch.randn(6, 3, 16, 16), binary=1)
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        lambda: ScaledConv(8, 6, 3, stride=2, padding=1, bias=False),
+        lambda: StandardConv(8, 6, 3, padding=1),
+        lambda: DataConv(8, 6, 3, padding=1),
+        lambda: PaddedConv(8, 6, 3, value=1),
+        lambda: PaddedConv(8, 6, 3, value=-1),
+        lambda: ScaledConv(8, 8, 3, groups=2, dilation=2, padding="same"),
+    ],
+    ids=["scaled", "standardised", "data", "plus", "minus", "groups"],
+)
+def test_weights(conv):
+    torch.manual_seed(2)
+    conv = conv()
+    parts = [nn.BatchNorm2d(8), ByFunction(), conv, nn.BatchNorm2d(conv.out_channels), RPReLU(conv.out_channels)]
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), *parts, Gate(conv.out_channels), nn.AdaptiveAvgPool2d(1),
+                        nn.Flatten(), nn.Dropout(), nn.Softmax(1))  # fmt: skip
+    answers(settled(net), torch.randn(5, 3, 12, 12), binary=1)
+
+
+class Shuffled(nn.Module):
+    """Halves, a concatenation, and a shuffle written with views; a nearest-neighbour upsampling; a slice."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = ScaledConv(4, 4, 1, bias=False)
+
+    def forward(self, x):
+        n, c, h, w = x.shape
+        first, second = x.chunk(2, 1)
+        x = torch.cat([self.conv(SignFunction.apply(first)), F.hardswish(second)], 1)
+        x = x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+        x = F.interpolate(x, scale_factor=2)[:, 1:7]
+        return F.max_pool2d(x.clamp(-1, 1).mul_(2), 3, 2, 1).mean((2, 3))
+
+
+def test_structure():
+    answers(Shuffled().eval(), torch.randn(3, 8, 6, 5), binary=1)
+
+
+def test_a_recorded_run_is_the_exported_one(monkeypatch):
+    """Where torch.export refuses, one run is recorded; here both are made of one module."""
+    torch.manual_seed(3)
+    net = settled(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Hardtanh(inplace=True), Shuffled()))
+    x = torch.randn(4, 3, 9, 9)
+    exported = answers(net, x, binary=1).model
+
+    def refuse(*_, **__):
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(torch.export, "export", refuse)
+    recorded = answers(net, x, binary=1).model
+    kinds = [sorted(type(n.layer).__name__ for n in model.nodes) for model in (exported, recorded)]
+    assert kinds[0] == kinds[1]
+
+
+class Odd(nn.Module):
+    def forward(self, x):
+        return torch.fft.rfft(x).abs()
+
+
+def test_unknown_operators_are_named_with_their_module_and_can_be_registered():
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), Odd(), nn.Flatten()).eval()
+    with pytest.raises(ConvertError, match=r"operator aten.*fft.* is not known in module '1': register"):
+        convert(net, example=torch.randn(1, 3, 4, 4))
+    register(Odd, lambda odd: nn.ReLU())
+    try:
+        done = convert(net, example=torch.randn(1, 3, 4, 4), check=False)
+        assert [layer.name for layer in done.report.layers] == ["conv2d_1"]
+    finally:
+        register(Odd, None)
+    with pytest.raises(ConvertError, match="is not known"):
+        convert(net, example=torch.randn(1, 3, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("example", "message"),
+    [(None, "example: wanted an input"), ("x", "example: got str"), (torch.randn(1, 9, 4, 4), "does not run on it")],
+)
+def test_examples_that_do_not_fit_are_refused(example, message):
+    with pytest.raises(ConvertError, match=message):
+        convert(nn.Conv2d(3, 4, 1), example=example)
+
+
+def test_verify_takes_modules_too(tmp_path):
+    net = nn.Sequential(nn.Flatten(), ByFunction(), nn.Linear(12, 3)).eval()
+    x = torch.randn(7, 3, 2, 2)
+    convert(net, tmp_path / "m.bnn", example=x)
+    found = verify(net, tmp_path / "m.bnn", x, example=x)
+    assert (found.samples, found.top1) == (7, 1)
+
+
+def test_zeros_before_a_sign_are_counted():
+    net = nn.Sequential(nn.Flatten(), ByFunction(), nn.Linear(4, 3)).eval()
+    x = torch.tensor([[[[0.0, 1.0], [2.0, 0.0]]]])
+    assert convert(net, example=x, samples=x).verification.zeros == 2
