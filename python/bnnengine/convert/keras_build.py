@@ -109,8 +109,9 @@ class Layer:
 class Builder:
     """Adds operators to a net."""
 
-    def __init__(self) -> None:
-        """An empty net."""
+    def __init__(self, keras: int = 2) -> None:
+        """An empty net, of Keras 2 or 3."""
+        self.keras = keras
         self.net = Net({}, [], {}, [], channels_last=True)
         self.layer = ""  # whose operators are added
         self._count = 0

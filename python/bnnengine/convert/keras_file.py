@@ -1,8 +1,8 @@
-"""Keras' files, HDF5 ones and zips: the description of a network, and its weights. Needs h5py, not Keras.
+"""Keras' files, HDF5 ones and zips: the description of a network, and its weights; read without Keras and h5py.
 
 `.h5` is what `model.save` writes as HDF5: attribute model_config, and for each layer a group of weights by their names.
 `.keras` is a zip of config.json and model.weights.h5, in which weights are numbered and layers named by their classes.
-Nothing in a file is trusted: links out of it, data outside it and arrays that it is too small for are refused.
+Nothing in a file is trusted; hdf5.py says how.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from bnnengine.convert import hdf5
 from bnnengine.convert.ir import Array
 from bnnengine.errors import ConvertError
 
@@ -101,39 +99,29 @@ class Weights:
         return self.arrays[found[0][1:]]
 
 
-def load(path: Path) -> tuple[dict[str, Any], Weights]:
-    """The description of a file's network, and its weights.
+def load(path: Path) -> tuple[dict[str, Any], Weights, int]:
+    """The description of a file's network, its weights, and the number of the Keras that wrote it, 2 or 3.
 
     Raises:
         ConvertError: no file of these kinds, or a damaged one.
     """
-    try:
-        h5py: Any = import_module("h5py")
-    except ImportError:
-        raise ConvertError("reading Keras' files needs the h5py package: pip install 'bnnengine[larq]'") from None
     data = path.read_bytes()
     try:
-        if zipfile.is_zipfile(io.BytesIO(data)):
-            config, group = _from_zip(data), "model.weights.h5"
+        if data[:4] == b"PK\x03\x04":
             with zipfile.ZipFile(io.BytesIO(data)) as file:
-                inner = _member(file, group)
-            with h5py.File(io.BytesIO(inner), "r") as weights:
-                return config, Weights(_arrays(weights, len(inner), h5py), numbered=True)
-        with h5py.File(io.BytesIO(data), "r") as file:
-            config = _from_attributes(file)
-            link = file.get("model_weights", getlink=True)
-            if not isinstance(link, h5py.HardLink):
-                raise ConvertError("it has no group model_weights: save the whole model, not its weights alone")
-            return config, Weights(_arrays(file["model_weights"], len(data), h5py), numbered=False)
+                config, about = (_parsed(_member(file, f"{name}.json")) for name in ("config", "metadata"))
+                weights = Weights(hdf5.File(_member(file, "model.weights.h5")).arrays(), numbered=True)
+                return config, weights, _first_number(about.get("keras_version"))
+        whole = hdf5.File(data)
+        text, group = whole.attribute("model_config"), whole.group("model_weights")
+        if not isinstance(text, bytes) or group is None:
+            raise ConvertError("it has no model_config and model_weights: save the whole model, not its weights alone")
+        weights = Weights(whole.arrays(group), numbered=False)
+        return _parsed(text), weights, _first_number(whole.attribute("keras_version"))
     except ConvertError as error:
         raise ConvertError(f"{path.name}: {error}") from None
-    except Exception as error:  # h5py, zipfile and zlib raise many kinds
-        raise ConvertError(f"{path.name}: not a Keras file that can be read: {error}") from None
-
-
-def _from_zip(data: bytes) -> dict[str, Any]:
-    with zipfile.ZipFile(io.BytesIO(data)) as file:
-        return _parsed(_member(file, "config.json"))
+    except Exception as error:  # zipfile, zlib and json raise many kinds
+        raise ConvertError(f"{path.name}: not a Keras file that can be read: {error!r}") from None
 
 
 def _member(file: zipfile.ZipFile, name: str) -> bytes:
@@ -144,35 +132,16 @@ def _member(file: zipfile.ZipFile, name: str) -> bytes:
     return file.read(info)
 
 
-def _from_attributes(file: Any) -> dict[str, Any]:
-    found = file.attrs.get("model_config")
-    if found is None:
-        raise ConvertError("it has no attribute model_config: save the whole model, not its weights alone")
-    return _parsed(found)
+def _first_number(version: Any) -> int:
+    """Of 2.15.0, and of files that do not say, 2."""
+    text = version.decode("utf-8", "replace") if isinstance(version, bytes) else str(version)
+    return 3 if text.startswith("3") else 2
 
 
-def _parsed(text: Any) -> dict[str, Any]:
-    text = text if isinstance(text, (str, bytes)) else bytes(np.asarray(text).item())
+def _parsed(text: bytes) -> dict[str, Any]:
     if len(text) > MOST_CONFIG:
-        raise ConvertError(f"model_config: {len(text)} bytes, wanted fewer")
+        raise ConvertError(f"description: {len(text)} bytes, wanted fewer")
     config = json.loads(text)
     if not isinstance(config, dict):
-        raise ConvertError("model_config: wanted an object")
+        raise ConvertError("description: wanted an object")
     return config
-
-
-def _arrays(group: Any, size: int, h5py: Any) -> dict[str, Array]:
-    """The arrays below a group that the file itself holds."""
-    found: dict[str, Array] = {}
-
-    def visit(name: str, item: Any) -> None:
-        if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "fiu":
-            return
-        if item.external or item.is_virtual:
-            raise ConvertError(f"weights: {name}: its data lie outside the file")
-        if item.nbytes > 64 * size:
-            raise ConvertError(f"weights: {name}: shape {item.shape}: too large for a file of {size} bytes")
-        found[name] = np.asarray(item[()])
-
-    group.visititems(visit)
-    return found

@@ -1,4 +1,4 @@
-"""Larq's networks out of Keras' files, `.h5` and `.keras`: functional, sequential and nested. Needs h5py, not Keras."""
+"""Larq's networks out of Keras' files, `.h5` and `.keras`: functional, sequential and nested. Read without Keras."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from bnnengine.errors import ConvertError
 
 MOST_LAYERS = 1 << 14
 MOST_CALLS = 1 << 16
+UNKNOWN_FORM = (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
 LOST = Tensor("", ())  # behind a layer that is refused
 
 
@@ -39,13 +40,13 @@ def read(path: Path) -> Net:
     Raises:
         ConvertError: no file that Keras saved, or a network that cannot be taken; every such layer is named.
     """
-    config, weights = keras_file.load(path)
-    reader = _Reader(weights)
+    config, weights, version = keras_file.load(path)
+    reader = _Reader(weights, version)
     try:
         outputs = reader.model(config, Place(), None)
     except ConvertError as error:
         raise ConvertError(f"{path.name}: {error}") from None
-    except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+    except UNKNOWN_FORM as error:
         raise ConvertError(f"{path.name}: its description has a form that is not known: {error!r}") from None
     if reader.refused:
         raise ConvertError(f"{path.name}: " + "; ".join(reader.refused))
@@ -57,9 +58,9 @@ def read(path: Path) -> Net:
 class _Reader:
     """Walks a model's layers, and the models in it; collects what cannot be taken."""
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, version: int) -> None:
         """Nothing is read yet."""
-        self.builder, self.weights = Builder(), weights
+        self.builder, self.weights = Builder(version), weights
         self.refused: list[str] = []
         self.calls = 0
 
@@ -165,7 +166,9 @@ class _Reader:
             return list(emit(self.builder, layer, flat))
         except ConvertError as error:
             self.refused.append(f"layer {str(place)!r} ({kind}): {error}")
-            return [LOST]
+        except UNKNOWN_FORM as error:
+            self.refused.append(f"layer {str(place)!r} ({kind}): its form is not known: {error!r}")
+        return [LOST]
 
 
 # ---- descriptions ----

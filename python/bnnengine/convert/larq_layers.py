@@ -423,6 +423,7 @@ def _lambda(b: Builder, layer: Layer, xs: list[Tensor]) -> Made:
         return _added_to_the_last(b, *xs)
     if module == "larq_zoo.core.utils" and isinstance(closure, list) and len(closure) == 3:
         args, kwargs, name = closure
+        name = name.get("config") if isinstance(name, dict) else name
         if name == "concat" and args == [] and isinstance(kwargs, dict):
             return _concat(b, xs, kwargs.get("axis"))
         if name == "split" and isinstance(args, list) and len(args) == 1 and isinstance(kwargs, dict):

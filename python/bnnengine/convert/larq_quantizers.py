@@ -96,6 +96,11 @@ def _relu(builder: Builder, x: Tensor, _: Fields) -> Tensor:
     return builder.emit("Relu", [x], x.shape)
 
 
+def _hard_sigmoid(builder: Builder, x: Tensor, _: Fields) -> Tensor:
+    """Keras 3 has another slope."""
+    return builder.emit("HardSigmoid", [x], x.shape, alpha=0.2 if builder.keras == 2 else 1 / 6, beta=0.5)
+
+
 FUNCTIONS: dict[str, Callable[[Builder, Tensor, Fields], Tensor]] = {
     "linear": lambda b, x, f: x,
     "relu": _relu,
@@ -105,7 +110,7 @@ FUNCTIONS: dict[str, Callable[[Builder, Tensor, Fields], Tensor]] = {
     "hard_tanh": lambda b, x, f: b.clip(x, -1, 1),
     "clip_by_value_activation": lambda b, x, f: b.clip(x, 0, 1),  # larq_zoo's DoReFaNet
     "softmax": lambda b, x, f: b.emit("Softmax", [x], x.shape, axis=-1),
-    "hard_sigmoid": lambda b, x, f: b.emit("HardSigmoid", [x], x.shape, alpha=0.2, beta=0.5),
+    "hard_sigmoid": _hard_sigmoid,
     "swish": _swish,
     "silu": _swish,
     "gelu": lambda b, x, f: b.emit("Gelu", [x], x.shape),
@@ -140,7 +145,7 @@ def quantized_weights(w: Array, given: Any) -> Array:
     """
     w = w.astype(np.float32)
     name, fields = named(given)
-    signs: Array = np.where(w >= 0, np.float32(1), np.float32(-1))
+    signs: Array = np.asarray(np.where(w >= 0, 1, -1), np.float32)
     others = tuple(range(w.ndim - 1))
     if name in SIGNS:
         return signs
@@ -153,7 +158,7 @@ def quantized_weights(w: Array, given: Any) -> Array:
     if name == "magnitude_aware_sign_unclipped":  # larq_zoo's DoReFaNet
         return np.asarray(signs * np.float32(np.abs(w).mean(dtype=np.float64)))
     if name == "ste_heaviside":
-        return np.where(w > 0, np.float32(1), np.float32(0))
+        return np.asarray(w > 0, np.float32)
     if name == "dorefa_quantizer":
         return _dorefa_weights(w, fields)
     if name == "ste_tern":
@@ -166,7 +171,7 @@ def quantized_weights(w: Array, given: Any) -> Array:
 def _dorefa_weights(w: Array, fields: Fields) -> Array:
     _one_bit(fields)
     if fields.get("mode", "activations") == "activations":
-        return np.where(w > 0.5, np.float32(1), np.float32(0))
+        return np.asarray(w > 0.5, np.float32)
     limited = np.tanh(w)
     half = limited / (2 * np.abs(limited).max(initial=0) or np.float32(1)) + np.float32(0.5)
     return np.asarray(2 * np.round(half).astype(np.float32) - 1)
