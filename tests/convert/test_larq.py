@@ -161,6 +161,7 @@ def test_same_padding_is_longer_at_the_end_and_flatten_is_channels_last(tmp_path
     weights = {"conv/kernel": w, "dense/kernel": dense, "dense/bias": np.arange(5)}
     done = convert(h5(tmp_path / "net.h5", config, weights), check=False)
     assert [layer.binary for layer in done.report.layers] == [True, True]
+    assert "Transpose" not in {type(node.layer).__name__ for node in done.model.nodes}
     image = convolved(signs(x), signs(w), 2, ((1, 1), (0, 1)), 1.0)  # 5 rows: as many on both sides; 4 columns: 0 and 1
     wanted = signs(image.reshape(7, -1)) @ signs(dense) + np.arange(5)
     np.testing.assert_array_equal(Engine(done.model.to_bytes()).predict(x), wanted)

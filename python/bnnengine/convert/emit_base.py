@@ -20,6 +20,7 @@ class Base:
         self.net, self.graph = net, Graph(name)
         self.values: dict[str, Value] = {}
         self.steps: set[str] = set()  # bits that count as 0 and 1
+        self.turns: dict[str, tuple[tuple[int, ...], Value]] = {}  # transposed values: from which, and how
         self.refused: list[str] = []
 
     def _value(self, op: Op, i: int = 0) -> Value:
@@ -83,10 +84,20 @@ class Base:
         given = self._constant(op, 1) if given is None else given
         return [] if given is None else [int(n) for n in np.atleast_1d(given)]
 
+    def _turned(self, axes: tuple[int, ...], value: Value) -> Value:
+        """Axes in another order; two turns are one, and one that changes nothing is none."""
+        first, source = self.turns.get(value.name, (tuple(range(len(axes))), value))
+        axes = tuple(first[axis] for axis in axes)
+        if axes == tuple(range(len(axes))):
+            return source
+        made = self._moved(b.Transpose(axes), source)
+        self.turns[made.name] = axes, source
+        return made
+
     def _reshaped(self, value: Value, shape: tuple[int, ...]) -> Value:
         """Another shape of the source's, without the batch; images turn to channels-first and back."""
         if len(value.shape) == 3 and value.shape[0] * value.shape[1] > 1 and value.shape[2] > 1:
-            value = self._moved(b.Transpose((2, 0, 1)), value)
+            value = self._turned((2, 0, 1), value)
         if len(shape) == 1:
             return self._moved(b.Flatten(), value) if len(value.shape) > 1 else value
         if len(shape) != 3:
@@ -94,7 +105,7 @@ class Base:
         channels, rows, columns = shape
         if channels == 1 or rows * columns == 1:
             return self._moved(b.Reshape((rows, columns, channels)), value)
-        return self._moved(b.Transpose((1, 2, 0)), self._moved(b.Reshape(shape), value))
+        return self._turned((1, 2, 0), self._moved(b.Reshape(shape), value))
 
     def _flat(self, value: Value) -> Value:
         """A vector in the order of channels-first."""

@@ -111,9 +111,9 @@ class Shapes(Base):
         if len(perm) != rank + 1 or perm[0] != 0:
             raise ConvertError(f"perm: got {perm}, wanted the batch first, and {rank + 1} axes")
         if rank != 3:
-            return self._moved(b.Transpose(tuple(axis - 1 for axis in perm[1:])), value)
+            return self._turned(tuple(axis - 1 for axis in perm[1:]), value)
         # both sides are channels-last here: output axes (H, W, C) are the source's 2, 3, 1
-        return self._moved(b.Transpose(tuple(self._axis(perm[axis], value) for axis in (2, 3, 1))), value)
+        return self._turned(tuple(self._axis(perm[axis], value) for axis in (2, 3, 1)), value)
 
     def _do_resize(self, op: Op) -> Value:
         value = self._value(op)
