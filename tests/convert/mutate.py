@@ -52,12 +52,23 @@ def seeds() -> dict[str, tuple[str, bytes]]:
     import test_tflite
 
     file, y = test_tflite.small()
-    found = {
+    return {
         "ONNX": (".onnx", onnx_bytes("")),
         "QONNX": (".onnx", onnx_bytes("qonnx.custom_op.general")),
         "tflite": (".tflite", file.bytes(y)),
+        "h5": (".h5", keras_bytes()),
     }
-    return found
+
+
+def keras_bytes() -> bytes:
+    """A binary convolution, a flattening and a dense layer."""
+    import test_larq as t
+
+    rng = np.random.default_rng(0)
+    layers = t.conv(strides=[2, 2]), t.layer("Flatten", "f", **t.LAST), t.layer("Dense", "d", units=5, use_bias=False)
+    weights = {"conv/kernel": rng.standard_normal((3, 3, 3, 6)), "d/kernel": rng.standard_normal((36, 5))}
+    with tempfile.TemporaryDirectory() as folder:
+        return t.h5(Path(folder) / "net.h5", t.chain(*layers), weights).read_bytes()
 
 
 def mutated(rng: np.random.Generator, whole: bytes) -> bytes:

@@ -7,7 +7,7 @@ import pytest
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "convert.md"
 EXAMPLES = dict(re.findall(r"<!-- example: (\w+) -->\n```python\n(.*?)```\n", DOCS.read_text(), re.S))
-NEEDS = {"torch": ["torch"], "onnx": ["torch", "onnx"], "qonnx": ["brevitas.nn", "onnxoptimizer"], "larq": ["h5py"]}
+NEEDS = {"torch": ["torch"], "onnx": ["torch", "onnx"], "qonnx": ["brevitas.nn", "onnxoptimizer"]}
 FILES = {
     "larq": ("model.h5", "larq_binarydensenet28/BinaryDenseNet28.model.h5"),
     "tflite": ("model.tflite", "larq_quicknet_small/QuickNetSmall.tflite"),

@@ -51,20 +51,32 @@ def test_the_reading_in_numpy_gives_them_too(shared_data):
     np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-8)
 
 
-MODELS = os.environ.get("BNNENGINE_LARQ_MODELS", "")
-NAMED = sorted(path.stem for path in Path(MODELS).glob("*.npz")) if MODELS else []
+MODELS = Path(os.environ.get("BNNENGINE_LARQ_MODELS", "nowhere"))
+NAMED = sorted(path.stem for path in MODELS.glob("*.tflite"))
+# what Larq Compute Engine's converter leaves as TensorFlow's own operators, which have no layer here
+LEFT_TO_TENSORFLOW = {"quantizers": "SIGN", "sequence": "SPACE_TO_BATCH_ND", "vector": "SIGN"}
+# outputs that its converter changes: a border of 1 before a convolution of stride 2 becomes SAME, which pads elsewhere
+OFF = {"shapes": 1}
 
 
-@pytest.mark.parametrize(
-    "name", NAMED or [pytest.param("", marks=pytest.mark.skip("BNNENGINE_LARQ_MODELS is not set"))]
-)
-def test_other_networks_answer_as_recorded(name):
-    """Of a folder that is named: each <name>.tflite with <name>.npz, x as (N, H, W, C) and y."""
-    model = convert(Path(MODELS) / f"{name}.tflite", check=False).model
-    with np.load(Path(MODELS) / f"{name}.npz") as arrays:
-        x, wanted = arrays["x"], arrays["y"]
-    got = Engine(model.to_bytes()).predict(x)
-    assert np.abs(got - wanted).max() <= 1e-4 * np.abs(wanted).max()
+@pytest.mark.skipif("BNNENGINE_LARQ_MODELS" not in os.environ, reason="needs models that Larq made")
+def test_other_networks_answer_as_keras():
+    """Of a folder that make_larq_models.py filled: each <name>.tflite with <name>.npz, x as (N, H, W, C), y0, ..."""
+    assert len(NAMED) >= 10
+    for name in NAMED:
+        path = MODELS / f"{name}.tflite"
+        if name in LEFT_TO_TENSORFLOW:
+            with pytest.raises(ConvertError, match=LEFT_TO_TENSORFLOW[name]):
+                convert(path)
+            continue
+        with np.load(MODELS / f"{name}.npz") as told:
+            x, wanted = told["x"], [told[f"y{k}"] for k in range(len(told) - 1)]
+        made = Engine(convert(path, check=False).model.to_bytes()).predict(x)
+        made = made if isinstance(made, tuple) else (made,)
+        off = 0
+        for y in made:  # the file may have them in another order
+            off += min(np.abs(y - w).max() / np.abs(w).max() for w in wanted if w.shape == y.shape) > 1e-4
+        assert off == OFF.get(name, 0), name
 
 
 # ---- a writer of small files ----

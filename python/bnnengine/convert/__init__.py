@@ -4,7 +4,7 @@
     print(done.report)
 
 Sources, each imported only when it is used: ONNX and QONNX files (`pip install 'bnnengine[onnx]'`), PyTorch modules
-(torch), Larq's `.h5` and `.keras` files (`pip install 'bnnengine[larq]'`), and Larq Compute Engine's `.tflite` files.
+(torch), Larq's `.h5` and `.keras` files and Larq Compute Engine's `.tflite` files (numpy alone).
 Images are channels-last here: an input (N, C, H, W) of the source is (N, H, W, C) of the packed network.
 """
 
