@@ -9,10 +9,12 @@
 #if defined(__GNUC__)
 #define UNROLLED             static inline __attribute__((always_inline))
 #define UNROLL               _Pragma("GCC unroll 16")
+#define UNROLL_TWICE         _Pragma("GCC unroll 2")
 #define IN_REGISTER(pointer) __asm__("" : "+r"(pointer))
 #else
 #define UNROLLED static __forceinline
 #define UNROLL
+#define UNROLL_TWICE
 #define IN_REGISTER(pointer) ((void)0)
 #endif
 
