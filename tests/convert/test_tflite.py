@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bnnengine import Engine
-from bnnengine.convert import ConvertError, convert, ir, tflite
+from bnnengine.convert import ConvertError, convert, reading, tflite
 from bnnengine.convert.flatbuffer import flex_map
 from bnnengine.convert.tflite_schema import BUILTINS, DTYPES, TYPES
 
@@ -47,7 +47,7 @@ def test_the_reading_in_numpy_gives_them_too(shared_data):
     assert (net.channels_last, net.sign_of_zero) == (True, 1)
     with np.load(folder / "QuickNetSmall.golden.npz") as arrays:
         x, wanted = arrays["x"][:1].transpose(0, 3, 1, 2), arrays["softmax_keras_x0"]
-    (got,) = ir.run(net, {name: x for name in net.inputs})
+    (got,) = reading.run(net, {name: x for name in net.inputs})
     np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-8)
 
 
@@ -679,7 +679,7 @@ def test_names_of_inputs_are_their_own(tmp_path):
     net = tflite.read(file.save(tmp_path, y))
     assert list(net.inputs) == ["value 1", "value 1 (1)"]
     first = X.transpose(0, 3, 1, 2)
-    (got,) = ir.run(net, {"value 1": first, "value 1 (1)": first * 2})
+    (got,) = reading.run(net, {"value 1": first, "value 1 (1)": first * 2})
     np.testing.assert_allclose(got, np.maximum(first, 0) - 2 * first, rtol=1e-6)
 
 

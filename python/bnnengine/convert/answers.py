@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bnnengine.convert import ir
+from bnnengine.convert import ir, reading
 from bnnengine.convert.ir import Array
 from bnnengine.engine import Engine
 from bnnengine.errors import ConvertError
@@ -94,9 +94,9 @@ def given_samples(net: ir.Net, given: Any) -> dict[str, Array]:
     return found
 
 
-def reading(net: ir.Net) -> tuple[Run, str]:
+def by_numpy(net: ir.Net) -> tuple[Run, str]:
     """The source as NumPy reads it."""
-    return lambda inputs: ir.run(net, inputs), "a reading in NumPy"
+    return lambda inputs: reading.run(net, inputs), "a reading in NumPy"
 
 
 def compare(net: ir.Net, packed: bytes, samples: Mapping[str, Array], source: tuple[Run, str]) -> Verification:
@@ -130,6 +130,6 @@ def _zeros(net: ir.Net, samples: Mapping[str, Array]) -> int:
         return 0
     found = 0
     for i in range(len(next(iter(samples.values())))):
-        values = ir.trace(net, {name: x[i : i + 1] for name, x in samples.items()})
+        values = reading.trace(net, {name: x[i : i + 1] for name, x in samples.items()})
         found += sum(int((values[name] == 0).sum()) for name in signs)
     return found

@@ -8,7 +8,8 @@ import numpy as np
 
 import bnnengine as b
 from bnnengine.convert.emit_base import Base
-from bnnengine.convert.ir import Op, resize_factors
+from bnnengine.convert.ir import Op
+from bnnengine.convert.reading import resize_factors
 from bnnengine.errors import ConvertError
 from bnnengine.graph import Value
 

@@ -8,7 +8,8 @@ import numpy as np
 
 import bnnengine as b
 from bnnengine.convert.emit_base import Base
-from bnnengine.convert.ir import Array, Op, pads_of
+from bnnengine.convert.ir import Array, Op
+from bnnengine.convert.reading import pads_of
 from bnnengine.errors import ConvertError
 from bnnengine.graph import Value
 

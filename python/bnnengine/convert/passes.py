@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from bnnengine.convert import signs, structure
-from bnnengine.convert.ir import KINDS, Net, Op, evaluate, trace
+from bnnengine.convert.ir import Net, Op
+from bnnengine.convert.reading import KINDS, evaluate, trace
 from bnnengine.errors import ConvertError
 
 KNOWN = {*KINDS, "Constant", "Dropout"}

@@ -59,7 +59,7 @@ def runner(source: Any, net: ir.Net) -> tuple[answers.Run, str]:
     """The source itself where what runs it is installed, or else its net as NumPy reads it."""
     run = getattr(_room(source), "runner", None)
     found = None if run is None else run(source if is_module(source) else Path(source))
-    return found or answers.reading(net)
+    return found or answers.by_numpy(net)
 
 
 def size(source: Any) -> int:

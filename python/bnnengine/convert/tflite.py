@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bnnengine.convert import ir
+from bnnengine.convert import reading
 from bnnengine.convert.flatbuffer import Table, flex_map
 from bnnengine.convert.ir import Array, Net, Op
 from bnnengine.convert.tflite_schema import Graph, Operator, Tensor, parse
@@ -250,7 +250,7 @@ class _Reader:
         op = Op(kind, names, [self._fresh("value")], attributes, self.label)
         if all(value is None or value.constant for value in inputs):
             self._spend(math.prod(shape))
-            made = ir.evaluate(op, [self.net.constants[name] if name else None for name in names])[0]
+            made = reading.evaluate(op, [self.net.constants[name] if name else None for name in names])[0]
             return self._known(np.asarray(made))
         self.net.ops.append(op)
         return _Value(op.outputs[0], shape)
