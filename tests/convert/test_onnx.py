@@ -5,6 +5,7 @@ import pytest
 
 onnx = pytest.importorskip("onnx", reason="needs the onnx package, which CI has")
 
+import bnnengine  # noqa: E402
 from bnnengine import Engine, Model  # noqa: E402
 from bnnengine.cli import main  # noqa: E402
 from bnnengine.convert import ConvertError, convert, verify  # noqa: E402
@@ -233,6 +234,8 @@ def test_strict_refuses_layers_that_are_binary_on_one_side_only(tmp_path):
     [("m.pth", "a pickle may run code"), ("m.txt", "wanted a file of .onnx"), (3, "got int, wanted a path")],
 )
 def test_other_sources_are_refused(source, message):
+    with pytest.raises(ConvertError, match=message):
+        bnnengine.convert(source)
     with pytest.raises(ConvertError, match=message):
         convert(source)
 

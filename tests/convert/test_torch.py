@@ -1,5 +1,7 @@
 """PyTorch modules, directly, in every style in which binary layers are written by hand."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -143,10 +145,24 @@ def settled(module, seed=0):
     return module.eval()
 
 
-def answers(module, x, binary):
+def exported(module, x, path, route):
+    """The module itself, or a file that one of PyTorch's exporters makes of it."""
+    if route == "direct":
+        return module
+    pytest.importorskip("onnx", reason="needs the onnx package, which CI has")
+    if route == "dynamo":
+        pytest.importorskip("onnxscript", reason="the newer exporter needs onnxscript")
+    torch.onnx.export(copy.deepcopy(module), (x[:1].clone(),), str(path), dynamo=route == "dynamo")
+    return path
+
+
+ROUTES = ("direct", "torchscript", "dynamo")
+
+
+def answers(module, x, binary, source=None):
     """Converts, and compares with the module's own answers, after which the module must be as it was."""
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    done = convert(module, example=x, samples=x)
+    done = convert(module if source is None else source, example=x, samples=x.numpy())
     after = module.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     assert not any(hasattr(p, "org") for p in module.parameters())
@@ -154,18 +170,20 @@ def answers(module, x, binary):
         wanted = module(x.clone()).numpy()
     got = Engine(done.model.to_bytes()).predict(np.ascontiguousarray(x.numpy().transpose(0, 2, 3, 1)))
     np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
-    assert "PyTorch" in done.verification.by
+    assert ("PyTorch" if source is None or source is module else "ONNX Runtime") in done.verification.by
     assert sum(layer.binary for layer in done.report.layers) == binary, str(done.report)
     return done
 
 
+@pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("sign", [ByFunction, ByTanh, ByComparison, ByNoise, ByPolynomial])
-def test_signs(sign):
+def test_signs(sign, route, tmp_path):
     torch.manual_seed(1)
     block = Residual(nn.Sequential(sign(), ScaledConv(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.PReLU(8)))
     net = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), block, nn.AvgPool2d(4), nn.Flatten(),
                         nn.Linear(8 * 4, 5))  # fmt: skip
-    answers(settled(net), torch.randn(6, 3, 16, 16), binary=1)
+    x = torch.randn(6, 3, 16, 16)
+    answers(settled(net), x, 1, exported(net, x, tmp_path / "m.onnx", route))
 
 
 @pytest.mark.parametrize(
@@ -180,13 +198,17 @@ def test_signs(sign):
     ],
     ids=["scaled", "standardised", "data", "plus", "minus", "groups"],
 )
-def test_weights(conv):
+@pytest.mark.parametrize("route", ROUTES)
+def test_weights(conv, route, tmp_path):
     torch.manual_seed(2)
     conv = conv()
+    if isinstance(conv, DataConv) and route != "direct":
+        pytest.skip("PyTorch's exporters do not follow assignments to .data")
     parts = [nn.BatchNorm2d(8), ByFunction(), conv, nn.BatchNorm2d(conv.out_channels), RPReLU(conv.out_channels)]
     net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), *parts, Gate(conv.out_channels), nn.AdaptiveAvgPool2d(1),
                         nn.Flatten(), nn.Dropout(), nn.Softmax(1))  # fmt: skip
-    answers(settled(net), torch.randn(5, 3, 12, 12), binary=1)
+    x = torch.randn(5, 3, 12, 12)
+    answers(settled(net), x, 1, exported(net, x, tmp_path / "m.onnx", route))
 
 
 class Shuffled(nn.Module):

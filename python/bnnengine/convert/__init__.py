@@ -1,6 +1,6 @@
 """From a training framework's network to a packed one: what became binary, and proof that it answers as before.
 
-    done = bnnengine.convert.convert("model.onnx", "model.bnn")
+    done = bnnengine.convert("model.onnx", "model.bnn")
     print(done.report)
 
 Sources, each imported only when it is used: ONNX and QONNX files (`pip install 'bnnengine[onnx]'`), PyTorch modules
@@ -11,9 +11,11 @@ Images are channels-last here: an input (N, C, H, W) of the source is (N, H, W, 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from bnnengine.convert import answers, emit, passes, sources
@@ -122,3 +124,13 @@ def _refuse(report: Report, label: str) -> None:
         wrong.append(f"answers differ: {report.verification}")
     if wrong:
         raise ConvertError(f"{label}: strict: " + "; ".join(wrong))
+
+
+class _Callable(ModuleType):
+    """So that `bnnengine.convert(...)` is the call, and `bnnengine.convert.verify` stands beside it."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Conversion:
+        return convert(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -12,7 +12,7 @@ import numpy as np
 from bnnengine.convert import ir, reading
 from bnnengine.convert.ir import Array
 from bnnengine.engine import Engine
-from bnnengine.errors import ConvertError
+from bnnengine.errors import BnnError, ConvertError
 
 Run = Callable[[Mapping[str, Array]], list[Array]]
 
@@ -102,9 +102,18 @@ def by_numpy(net: ir.Net) -> tuple[Run, str]:
 def compare(net: ir.Net, packed: bytes, samples: Mapping[str, Array], source: tuple[Run, str]) -> Verification:
     """One sample at a time, since a file may fix its batch."""
     count, (run, by) = len(next(iter(samples.values()))), source
-    rows = [run({name: x[i : i + 1] for name, x in samples.items()}) for i in range(count)]
+    singles = [{name: x[i : i + 1] for name, x in samples.items()} for i in range(count)]
+    try:
+        rows = [run(single) for single in singles]
+    except ConvertError as error:
+        run, other = by_numpy(net)
+        by = f"{other} ({error})"
+        rows = [run(single) for single in singles]
     ours = [np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if x.ndim == 4 else x for x in samples.values()]
-    made = Engine(packed).predict(ours[0] if len(ours) == 1 else ours)
+    try:
+        made = Engine(packed).predict(ours[0] if len(ours) == 1 else ours)
+    except BnnError as error:
+        raise ConvertError(f"the packed network cannot run on the samples: {error}") from None
     outputs = made if isinstance(made, tuple) else (made,)
     differences = []
     for k, output in enumerate(outputs):

@@ -12,6 +12,8 @@ from bnnengine.convert.ir import Op
 from bnnengine.errors import ConvertError, ModelError
 from bnnengine.graph import Value
 
+ADVICE = "docs/convert.md says what is taken: write these otherwise in the source, or leave that part to its framework"
+
 
 class Emitter(Sums, Functions, Shapes):
     """Walks a net's operators, one method a kind, and collects what cannot be taken."""
@@ -32,7 +34,7 @@ class Emitter(Sums, Functions, Shapes):
         for op in self.net.ops:
             self._take(op)
         if self.refused:
-            raise ConvertError("; ".join(self.refused))
+            raise ConvertError("; ".join([*self.refused, ADVICE]))
         missing = [name for name in self.net.outputs if name not in self.values]
         if missing:
             raise ConvertError(f"outputs {missing}: constant, or made by nothing")

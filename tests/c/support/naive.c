@@ -29,13 +29,13 @@ static float float_of(const bnn_node_info *node, int slot, size_t i) {
 /* ---- sums ---- */
 
 typedef struct window {
-    uint32_t kernel[2], stride[2], dilation[2], pad[2], groups, pad_value;
+    uint32_t kernel[2], stride[2], dilation[2], pad[2], groups, pad_value, zero_one;
 } window;
 
 /* A dense layer is a 1x1 convolution of a 1x1 image. */
 static window window_of(const bnn_node_info *node, int conv) {
-    window w = {{1, 1}, {1, 1}, {1, 1}, {0, 0}, 1, 0};
     const uint32_t *a = node->attributes;
+    window w = {{1, 1}, {1, 1}, {1, 1}, {0, 0}, 1, 0, conv ? a[12] : a[0]};
     for (int axis = 0; conv && axis < 2; axis++) {
         w.kernel[axis] = a[axis], w.stride[axis] = a[2 + axis];
         w.dilation[axis] = a[4 + axis], w.pad[axis] = a[6 + axis];
@@ -54,6 +54,13 @@ static int64_t pixel_of(const window *w, const uint32_t size[2], const uint32_t 
     return place[0] * size[1] + place[1];
 }
 
+/* Number c of a row of `n` weights. */
+static double weight_of(const bnn_node_info *node, bnn_dtype dtype, size_t row, uint32_t n, uint32_t c) {
+    if (dtype == BNN_BITS) return 2 * bit_of(node->tensor_data[0], row * ((n + 63) / 64) * 64 + c) - 1;
+    if (dtype == BNN_INT8) return ((const int8_t *)node->tensor_data[0])[row * n + c];
+    return (double)float_of(node, 0, row * n + c);
+}
+
 /* The sum of output o at `at`; *magnitude the sum of the products' absolute values, NaN where one is no whole number.
  */
 static double sum_of(const work *k, const window *w, const uint32_t size[2], const uint32_t at[2], uint32_t o,
@@ -70,9 +77,8 @@ static double sum_of(const work *k, const window *w, const uint32_t size[2], con
             for (uint32_t c = 0; c < per_group; c++) {
                 double pad = w->pad_value == 1 ? 1 : w->pad_value == 2 ? -1 : 0;
                 double x = pixel < 0 ? pad : k->in->x[(size_t)pixel * channels + first + c];
-                double y = weight->dtype == BNN_BITS
-                               ? 2 * bit_of(k->node->tensor_data[0], row * ((per_group + 63) / 64) * 64 + c) - 1
-                               : (double)float_of(k->node, 0, row * per_group + c);
+                if (w->zero_one && pixel >= 0) x = (x + 1) / 2;
+                double y = weight_of(k->node, weight->dtype, row, per_group, c);
                 sum += x * y;
                 *magnitude += x == rint(x) && y == rint(y) ? fabs(x * y) : NAN;
             }
