@@ -19,7 +19,13 @@
 #define FORBID(from, bytes) (void)(from)
 #endif
 
-void *bnn_memory_new(uint64_t asked) {
+void *bnn_memory_new(uint64_t bytes) {
+    void *memory = bnn_memory_new_unset(bytes);
+    if (memory) memset(memory, 0, (size_t)bytes);
+    return memory;
+}
+
+void *bnn_memory_new_unset(uint64_t asked) {
     uint64_t bytes = bnn_size_align(asked ? asked : 1);
     if (bytes > SIZE_MAX / 2) return NULL;
 #ifdef _MSC_VER
@@ -28,7 +34,6 @@ void *bnn_memory_new(uint64_t asked) {
     void *memory = aligned_alloc(BNN_ALIGN, (size_t)bytes);
 #endif
     if (!memory) return NULL;
-    memset(memory, 0, (size_t)bytes);
     FORBID((unsigned char *)memory + asked, (size_t)(bytes - asked));
     return memory;
 }

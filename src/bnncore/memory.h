@@ -7,6 +7,8 @@
 
 /* BNN_ALIGN-aligned and zeroed; NULL where there is none. A size of 0 gives a pointer that may be freed. */
 void *bnn_memory_new(uint64_t bytes);
+/* The same, neither zeroed nor touched: what is never written to takes no pages. */
+void *bnn_memory_new_unset(uint64_t bytes);
 void bnn_memory_free(void *memory);
 
 /* Saturating at UINT64_MAX, so that a chain of them may be compared with a limit once, at its end. */

@@ -7,8 +7,9 @@
 #include <string.h>
 
 enum { MAX_STEPS = 16384, MAX_CHUNK = 256, MAX_THREADS = 256 };
-/* Samples of one chunk should leave their values in the second-level cache. */
-enum { CHUNK_BYTES = 512 << 10 };
+/* Samples of one chunk should leave their values in the second-level cache, unless the weights that would be read anew
+ * for each of them are four times as much. */
+static const uint64_t chunk_bytes = 512 << 10, most_chunk_bytes = 8 << 20;
 
 /* Below these, waking or meeting other threads costs more than it saves: a run of about 0.1 ms, a step of about 10
  * microseconds. */
@@ -78,7 +79,10 @@ static bnn_status lay_arena(bnn_plan *plan, bnn_error *error) {
         uint64_t scratch = bnn_size_align(plan->steps[i].scratch_bytes);
         if (scratch > plan->scratch_bytes) plan->scratch_bytes = scratch;
     }
-    uint64_t fit = plan->arena_bytes ? CHUNK_BYTES / plan->arena_bytes : MAX_CHUNK;
+    uint64_t room = plan->weight_bytes / 4;
+    if (room > most_chunk_bytes) room = most_chunk_bytes;
+    if (room < chunk_bytes) room = chunk_bytes;
+    uint64_t fit = plan->arena_bytes ? room / plan->arena_bytes : MAX_CHUNK;
     plan->chunk = fit < 1 ? 1 : fit > MAX_CHUNK ? MAX_CHUNK : (uint32_t)fit;
     uint64_t session =
         bnn_size_add(bnn_size_mul(plan->arena_bytes, plan->chunk), bnn_size_mul(plan->scratch_bytes, plan->threads));

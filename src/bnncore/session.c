@@ -31,7 +31,7 @@ bnn_status bnn_session_new(const bnn_plan *plan, bnn_session **out, bnn_error *e
     bnn_session *s = calloc(1, sizeof *s);
     if (!s) return bnn_fail(error, BNN_E_MEMORY, "no memory for a session");
     s->plan = plan;
-    s->arena = bnn_memory_new(bnn_size_mul(plan->arena_bytes, plan->chunk));
+    s->arena = bnn_memory_new_unset(bnn_size_mul(plan->arena_bytes, plan->chunk));
     s->scratch = bnn_memory_new(bnn_size_mul(plan->scratch_bytes, plan->threads));
     if (plan->threads > 1) s->threads = bnn_threads_new(plan->threads);
     for (uint32_t i = 0; i < plan->step_count; i++) s->work = bnn_size_add(s->work, bnn_step_work(&plan->steps[i]));
@@ -67,7 +67,7 @@ static void *locate(const chunk *c, uint32_t value, uint32_t thread) {
     if (p->where == BNN_AT_INPUT) return (unsigned char *)(uintptr_t)c->inputs[p->at] + c->first * p->bytes;
     if (p->where == BNN_AT_OUTPUT) return (unsigned char *)c->outputs[p->at] + c->first * p->bytes;
     if (p->where == BNN_AT_SCRATCH) return c->session->scratch + c->session->plan->scratch_bytes * thread + p->at;
-    return c->session->arena + p->at * c->session->plan->chunk;
+    return c->session->arena + p->at * c->batch;
 }
 
 /* Into how many shares the pass that begins with this step is cut: 1 where others are no help; more than there are
