@@ -2,7 +2,8 @@
  *
  * A convolution that is followed by a residual addition, a PReLU and a sign makes a few rows, and those rows are added
  * to, bent and packed before the next ones are made, so that a float goes to memory once or, where nobody else reads
- * it, not at all. What is computed, and how it is rounded, stays as it is.
+ * it, not at all. A pool of floats asks the pass before it for a few rows at a time, if that pass leaves nothing else.
+ * What is computed, and how it is rounded, stays as it is.
  */
 #include "plan.h"
 
@@ -27,6 +28,30 @@ static int follows(const bnn_plan *plan, uint32_t head, uint32_t i) {
     return chained;
 }
 
+/* Whether no step behind `last` reads the value, and it does not leave the network. */
+static int read_up_to(const bnn_plan *plan, uint32_t value, uint32_t last) {
+    for (uint32_t i = 0; i < plan->model->output_count; i++)
+        if (plan->model->outputs[i] == value) return 0;
+    for (uint32_t i = last + 1; i < plan->step_count; i++)
+        for (uint32_t k = 0; k < plan->steps[i].node->input_count; k++)
+            if (plan->steps[i].node->inputs[k] == value) return 0;
+    return 1;
+}
+
+/* Whether the pass that step `head` begins can be run by the step behind it: a row may be made twice, by two threads,
+ * so nothing but windows and bands may be written. */
+static int can_feed(const bnn_plan *plan, uint32_t head) {
+    const bnn_step *first = &plan->steps[head];
+    uint32_t end = head + 1 + first->followers;
+    if (!first->by_rows || end >= plan->step_count) return 0;
+    const bnn_step *pool = &plan->steps[end];
+    uint32_t last = plan->steps[end - 1].node->outputs[0];
+    if (!pool->window_rows || pool->node->inputs[0] != last || !read_up_to(plan, last, end)) return 0;
+    for (uint32_t i = head; i + 1 < end; i++)
+        if (!read_up_to(plan, plan->steps[i].node->outputs[0], end - 1)) return 0;
+    return 1;
+}
+
 void bnn_plan_passes(bnn_plan *plan) {
     uint32_t head = 0;
     for (uint32_t i = 0; i < plan->step_count; i++) {
@@ -34,6 +59,12 @@ void bnn_plan_passes(bnn_plan *plan) {
             head = i;
         else
             plan->steps[head].followers++;
-        plan->steps[i].pass = head;
+        plan->steps[i].head = plan->steps[i].pass = head;
+    }
+    for (head = 0; head < plan->step_count; head += 1 + plan->steps[head].followers) {
+        if (!can_feed(plan, head)) continue;
+        uint32_t pool = head + 1 + plan->steps[head].followers;
+        plan->steps[head].feeds = 1;
+        for (uint32_t i = 0; i <= plan->steps[pool].followers; i++) plan->steps[pool + i].pass = head;
     }
 }

@@ -16,23 +16,30 @@ static void find_last_readers(const bnn_plan *plan, const uint32_t *root, uint32
     for (uint32_t i = 0; i < m->output_count; i++) last[root[m->outputs[i]]] = UINT32_MAX;
 }
 
-/* Whether a step's pass begins with one that reads the memory of `value` out of order. */
-static int head_reads(const bnn_plan *plan, const bnn_step *step, const uint32_t *root, uint32_t value) {
-    const bnn_step *head = &plan->steps[step->pass];
-    if (head == step || head->part) return 0;
-    for (uint32_t k = 0; k < head->node->input_count; k++)
-        if (root[head->node->inputs[k]] == value) return 1;
+/* Whether a step of the pass, but for the given one's head where that works in order, reads the memory of `value`
+ * before the given step and out of its order. */
+static int read_out_of_order(const bnn_plan *plan, uint32_t i, const uint32_t *root, uint32_t value) {
+    const bnn_step *step = &plan->steps[i];
+    uint32_t begin = step->pass, end = step->head + (step->head < i && !plan->steps[step->head].part);
+    for (uint32_t s = begin; s < end; s++)
+        for (uint32_t k = 0; k < plan->steps[s].node->input_count; k++)
+            if (root[plan->steps[s].node->inputs[k]] == value) return 1;
     return 0;
+}
+
+static int is_fed(const bnn_plan *plan, const bnn_step *step) {
+    return step->head != step->pass && step == &plan->steps[step->head];
 }
 
 /* Marks what is made and read within one pass, whose head can write it band by band. */
 static void find_locals(bnn_plan *plan, const uint32_t *last) {
     for (uint32_t i = 0; i < plan->step_count; i++) {
-        const bnn_step *step = &plan->steps[i], *head = &plan->steps[step->pass];
+        const bnn_step *step = &plan->steps[i], *head = &plan->steps[step->head];
         uint32_t v = step->node->outputs[0];
+        if (is_fed(plan, step)) plan->places[step->node->inputs[0]].where = BNN_AT_WINDOW;
         if (!head->band_pixels || !head->followers || plan->places[v].where != BNN_AT_ARENA) continue;
         /* the followers stand behind their head, so a last reader among them means that all are */
-        if (last[v] > i && last[v] <= step->pass + head->followers) plan->places[v].where = BNN_AT_SCRATCH;
+        if (last[v] > i && last[v] <= step->head + head->followers) plan->places[v].where = BNN_AT_SCRATCH;
     }
 }
 
@@ -47,7 +54,7 @@ static int choose_in_place(const bnn_plan *plan, uint32_t i, bnn_where where, co
         if (in->dtype != out->dtype || in->rank != out->rank || memcmp(in->dims, out->dims, sizeof in->dims) != 0)
             continue;
         if (plan->places[memory].where != where || last[memory] != i) continue;
-        if (!head_reads(plan, step, root, memory)) return (int)k + 1;
+        if (!read_out_of_order(plan, i, root, memory)) return (int)k + 1;
     }
     return 0;
 }
@@ -67,9 +74,11 @@ static void find_roots(bnn_plan *plan, uint32_t *root, uint32_t *last) {
             root[out] = root[step->node->inputs[0]]; /* which may have moved meanwhile */
             continue;
         }
-        if (!step->part || plan->places[out].where == BNN_AT_OUTPUT) continue;
-        step->in_place = choose_in_place(plan, i, BNN_AT_ARENA, root, last);
-        if (!step->in_place && plan->places[out].where == BNN_AT_SCRATCH)
+        bnn_where where = plan->places[out].where;
+        if (!step->part || where == BNN_AT_OUTPUT || where == BNN_AT_WINDOW) continue;
+        /* what feeds another pass may make a row twice, and may not change what it is made of */
+        if (!plan->steps[step->head].feeds) step->in_place = choose_in_place(plan, i, BNN_AT_ARENA, root, last);
+        if (!step->in_place && where == BNN_AT_SCRATCH)
             step->in_place = choose_in_place(plan, i, BNN_AT_SCRATCH, root, last);
         if (!step->in_place) continue;
         root[out] = root[step->node->inputs[step->in_place - 1]];
@@ -93,11 +102,20 @@ static void find_lifetimes(const bnn_plan *plan, const uint32_t *root, bnn_lifet
     }
 }
 
+/* The window that a pool is fed through, behind the scratch of the pass that feeds it. */
+static void place_window(bnn_plan *plan, bnn_step *pool) {
+    bnn_place *place = &plan->places[pool->node->inputs[0]];
+    place->at = bnn_size_align(plan->steps[pool->pass].scratch_bytes);
+    uint64_t rows = bnn_size_mul(place->bytes / pool->in[0]->dims[0], pool->window_rows);
+    pool->scratch_bytes = bnn_size_add(place->at, rows);
+}
+
 /* A band for each value of a pass that needs one, behind the head's own scratch. */
 static void place_bands(bnn_plan *plan, const uint32_t *root) {
     for (uint32_t i = 0; i < plan->step_count; i++) {
-        bnn_step *step = &plan->steps[i], *head = &plan->steps[step->pass];
+        bnn_step *step = &plan->steps[i], *head = &plan->steps[step->head];
         uint32_t v = step->node->outputs[0];
+        if (is_fed(plan, step)) place_window(plan, step);
         if (plan->places[v].where != BNN_AT_SCRATCH || root[v] != v) continue;
         uint64_t pixels = bnn_spec_elements(step->out[0]) / step->out[0]->dims[step->out[0]->rank - 1];
         plan->places[v].at = bnn_size_align(head->scratch_bytes);

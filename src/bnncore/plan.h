@@ -5,11 +5,11 @@
 #include "arena.h"
 #include "ops/op.h"
 
-typedef enum bnn_where { BNN_AT_INPUT, BNN_AT_OUTPUT, BNN_AT_ARENA, BNN_AT_SCRATCH } bnn_where;
+typedef enum bnn_where { BNN_AT_INPUT, BNN_AT_OUTPUT, BNN_AT_ARENA, BNN_AT_SCRATCH, BNN_AT_WINDOW } bnn_where;
 
 typedef struct bnn_place {
     bnn_where where;
-    uint64_t at;    /* number of the input or output; offset in the arena for one sample; or in a thread's scratch */
+    uint64_t at;    /* number of the input or output; offset in the arena for one sample, or in a thread's scratch */
     uint64_t bytes; /* of one sample */
 } bnn_place;
 

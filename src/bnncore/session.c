@@ -66,8 +66,17 @@ static void *locate(const chunk *c, uint32_t value, uint32_t thread) {
     const bnn_place *p = &c->session->plan->places[value];
     if (p->where == BNN_AT_INPUT) return (unsigned char *)(uintptr_t)c->inputs[p->at] + c->first * p->bytes;
     if (p->where == BNN_AT_OUTPUT) return (unsigned char *)c->outputs[p->at] + c->first * p->bytes;
-    if (p->where == BNN_AT_SCRATCH) return c->session->scratch + c->session->plan->scratch_bytes * thread + p->at;
+    if (p->where == BNN_AT_SCRATCH || p->where == BNN_AT_WINDOW)
+        return c->session->scratch + c->session->plan->scratch_bytes * thread + p->at;
     return c->session->arena + p->at * c->batch;
+}
+
+/* The step that the pass which begins with this one is run by: behind those that feed it, or itself. */
+static const bnn_step *runner_of(const bnn_step *step) { return step->feeds ? step + 1 + step->followers : step; }
+
+static uint32_t steps_of(const bnn_step *step) {
+    const bnn_step *runner = runner_of(step);
+    return (uint32_t)(runner - step) + 1 + runner->followers;
 }
 
 /* Into how many shares the pass that begins with this step is cut: 1 where others are no help; more than there are
@@ -76,7 +85,7 @@ static uint32_t shares_of(const chunk *c, const bnn_step *step) {
     const bnn_plan *plan = c->session->plan;
     uint64_t work = 0;
     if (c->threads == 1) return 1;
-    for (uint32_t i = 0; i <= step->followers; i++) work = bnn_size_add(work, bnn_step_work(step + i));
+    for (uint32_t i = 0; i < steps_of(step); i++) work = bnn_size_add(work, bnn_step_work(step + i));
     work = bnn_size_mul(work, c->batch);
     return work < plan->share_from ? 1 : work / 8 < plan->share_from ? c->threads : 2 * c->threads;
 }
@@ -91,21 +100,34 @@ static bnn_job job_of(const chunk *c, const bnn_step *step, uint32_t thread, uin
     return job;
 }
 
-static void run_share(void *argument, uint32_t thread, uint32_t share, uint32_t shares) {
-    const chunk *c = argument;
-    const bnn_step *step = c->step;
-    bnn_follower followers[BNN_MOST_FOLLOWERS];
+static bnn_job job_with(const chunk *c, const bnn_step *step, uint32_t thread, uint32_t share, uint32_t shares,
+                        bnn_follower *followers) {
     bnn_job job = job_of(c, step, thread, share, shares);
     for (uint32_t i = 0; i < step->followers; i++)
         followers[i] = (bnn_follower){step + 1 + i, job_of(c, step + 1 + i, thread, share, shares)};
     job.followers = followers;
     job.follower_count = step->followers;
+    return job;
+}
+
+static void run_share(void *argument, uint32_t thread, uint32_t share, uint32_t shares) {
+    const chunk *c = argument;
+    const bnn_step *step = runner_of(c->step);
+    bnn_follower followers[BNN_MOST_FOLLOWERS], feeding[BNN_MOST_FOLLOWERS];
+    bnn_job job = job_with(c, step, thread, share, shares, followers);
+    bnn_feed feed;
+    if (c->step->feeds) {
+        feed = (bnn_feed){.step = c->step, .job = job_with(c, c->step, thread, 0, 1, feeding)};
+        feed.out = c->step->followers ? &feeding[c->step->followers - 1].job.out[0] : &feed.job.out[0];
+        feed.window = *feed.out;
+        job.feed = &feed;
+    }
     step->run(step, &job);
 }
 
 static void walk(chunk *c) {
     const bnn_plan *plan = c->session->plan;
-    for (uint32_t i = 0; i < plan->step_count; i += 1 + plan->steps[i].followers) {
+    for (uint32_t i = 0; i < plan->step_count; i += steps_of(&plan->steps[i])) {
         c->step = &plan->steps[i];
         if (c->step->alias) continue;
         uint64_t start = c->step_ns ? now_ns() : 0;

@@ -13,6 +13,7 @@ from bnnengine import (
     GELU,
     Abs,
     Add,
+    AveragePool2d,
     BinaryConv2d,
     Clip,
     Concat,
@@ -172,6 +173,48 @@ def test_nothing_is_written_over_what_a_convolution_still_reads():
     x = g(ReLU(), g.input((40, 40, 8), name="x"))
     y = g(Conv2d(rng.choice([-1, 0, 1], (8, 3, 3, 8)), padding=1), x)
     run_everywhere(g.model(g(GlobalAveragePool(), g(Add(), x, y))), whole(rng, 1, 40, 40, 8))
+
+
+def fed_pool(rng, size, channels, pool, *, residual=False, taps=()):
+    """A stem: convolution, ReLU, pool, PReLU; what else reads its values: `taps`, of conv and relu."""
+    g = Graph()
+    x = g.input((size, size, 3), name="x")
+    side = g(Conv2d(rng.integers(-2, 3, (channels, 1, 1, 3))), x, name="side") if residual else None
+    y = g(Conv2d(rng.integers(-2, 3, (channels, 3, 3, 3)), padding=1), x, name="conv")
+    values = {"conv": y}
+    y = g(ReLU(), y if side is None else y + side, name="relu")
+    values["relu"] = y
+    y = g(PReLU(0.5), g(pool, y, name="pool"), name="last")
+    return g.model(y, *(values[tap] for tap in taps))
+
+
+def passes(model):
+    steps = Engine(model.to_bytes(), num_threads=1)._plan.step_infos()
+    return {step["name"]: steps[step["pass_step"]]["name"] for step in steps}
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 4), st.integers(0, 3), st.booleans())
+@settings(max_examples=12, deadline=None)
+def test_a_pool_is_fed_by_the_convolution_before_it(seed, kernel, stride, padding, residual):
+    """Some rows at a time, so that the convolution's image is nowhere whole."""
+    rng = np.random.default_rng(seed)
+    size, channels = int(rng.integers(60, 76)), int(rng.integers(40, 70))
+    kind = rng.choice([MaxPool2d, AveragePool2d])
+    pool = kind(kernel, stride, padding=min(padding, kernel - 1))
+    model = fed_pool(rng, size, channels, pool, residual=residual)
+    exact = kind is MaxPool2d
+    plan = run_everywhere(model, whole(rng, 2, size, size, 3), exact=exact)
+    assert passes(model)["pool"] == "conv"
+    image = size * size * channels * 4
+    assert plan.info()["arena_bytes"] < image * (1.3 if residual else 0.3) + image / stride**2 * 1.3
+
+
+@pytest.mark.parametrize("tap", ["conv", "relu"])
+def test_a_pool_is_not_fed_what_others_read(tap):
+    rng = np.random.default_rng(0)
+    model = fed_pool(rng, 64, 64, MaxPool2d(3, 2, padding=1), taps=[tap])
+    run_everywhere(model, whole(rng, 1, 64, 64, 3))
+    assert passes(model)["pool"] == "pool"
 
 
 def test_the_profile_says_in_whose_pass_a_layer_runs():

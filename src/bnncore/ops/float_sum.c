@@ -122,6 +122,7 @@ bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     step->isa = st.gemm->isa;
     step->run = run;
     step->bands = 1;
+    step->by_rows = !st.flat;
     step->band_pixels = MOST_PIXELS;
     return BNN_OK;
 }
@@ -234,7 +235,7 @@ static void run(const bnn_step *step, const bnn_job *job) {
     const bnn_window *w = &st->sum.window;
     size_t units = (st->flat ? (size_t)w->out_h * w->out_w : w->out_h) * job->batch, begin = 0, end = units;
     share n = {0, st->sum.outputs, step->local_out};
-    if (units < 4 * (size_t)job->threads && st->sum.groups == 1 && n.n1 >= 2 * BNN_BLOCK)
+    if (!job->last && units < 4 * (size_t)job->threads && st->sum.groups == 1 && n.n1 >= 2 * BNN_BLOCK)
         bnn_share(job, st->sum.outputs, BNN_BLOCK, &n.n0, &n.n1);
     else
         bnn_share(job, units, 1, &begin, &end);

@@ -62,6 +62,19 @@ void bnn_run_parts(const bnn_step *step, const bnn_job *job) {
     }
 }
 
+const void *bnn_feed_rows(bnn_feed *feed, size_t first, size_t last, size_t most, size_t row_bytes) {
+    if (last > feed->last) {
+        size_t kept = first < feed->last ? feed->last - first : 0;
+        if (kept) memmove(feed->window, feed->window + (first - feed->first) * row_bytes, kept * row_bytes);
+        feed->first = first;
+        feed->last = most;
+        *feed->out = (void *)((uintptr_t)feed->window - first * row_bytes);
+        feed->job.first = first + kept, feed->job.last = most;
+        feed->step->run(feed->step, &feed->job);
+    }
+    return feed->window + (first - feed->first) * row_bytes;
+}
+
 void bnn_repeat_fill(float *to, const float *table, size_t channels) {
     for (size_t i = 0; i < bnn_repeat(channels); i++, to += channels) memcpy(to, table, channels * sizeof *to);
 }

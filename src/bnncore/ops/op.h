@@ -22,6 +22,7 @@ typedef struct bnn_check {
 typedef struct bnn_step bnn_step;
 typedef struct bnn_job bnn_job;
 typedef struct bnn_follower bnn_follower;
+typedef struct bnn_feed bnn_feed;
 
 /* Some pixels, counted through the whole batch, and some channels of each: from a multiple of BNN_BLOCK to another or
  * to the last. A pixel is everything but the last dimension. */
@@ -49,7 +50,12 @@ struct bnn_step {
     void (*part)(const bnn_step *step, const bnn_job *job, const bnn_part *part);
     int bands;          /* run calls bnn_follow for each part of its output that it has finished */
     uint32_t followers; /* how many of the next steps run in this one's pass */
-    uint32_t pass;      /* the step that begins the pass: this one, or one before it */
+    uint32_t head;      /* the step behind which this one runs part by part, or itself */
+    uint32_t pass;      /* the step that begins the pass: the head, or the one that feeds it */
+    /* A pool may have its input made a few rows at a time, by the pass before it, in a window of scratch. */
+    int by_rows;        /* run's share is of rows of float32 pixels, all images', or the rows that the job asks for */
+    size_t window_rows; /* of a pool: how many of its input's rows the window has; 0 where it wants none */
+    int feeds;          /* this head's pass is run by the step behind it, a window at a time */
     int in_place;       /* the output is written over this input, counted from 1; 0 for none */
     /* Bands of a value that nobody outside the pass reads are held in scratch, one at a time, so that a part's first
      * pixel is the buffer's. A head that can write its output so says of how many pixels a band has at most. */
@@ -76,6 +82,8 @@ struct bnn_job {
     unsigned char *scratch;
     const bnn_follower *followers; /* what runs in this step's pass, in order */
     uint32_t follower_count;
+    size_t first, last; /* instead of a share: these rows; no rows where it is a share */
+    bnn_feed *feed;     /* the pass that makes the input, or NULL */
 };
 
 enum { BNN_MOST_FOLLOWERS = 15 };
@@ -84,6 +92,15 @@ enum { BNN_MOST_FOLLOWERS = 15 };
 struct bnn_follower {
     const bnn_step *step;
     bnn_job job;
+};
+
+/* A pass whose rows another asks for. Its last step writes row r of the batch at *out + r * (bytes of a row). */
+struct bnn_feed {
+    const bnn_step *step;
+    bnn_job job;
+    void **out;
+    unsigned char *window;
+    size_t first, last; /* the rows that are there, from the window's beginning on */
 };
 
 struct bnn_op {
@@ -148,6 +165,9 @@ static inline bnn_rows bnn_part_repeated(const bnn_step *step, const bnn_part *p
     if (r.n == r.stride) r.repeat = bnn_repeat(r.n);
     return r;
 }
+/* Rows first .. last-1 of the batch, of row_bytes each; where some are not there yet, those up to `most` are made, and
+ * the ones from `first` on that are there stay. Rows are asked for in rising order. */
+const void *bnn_feed_rows(bnn_feed *feed, size_t first, size_t last, size_t most, size_t row_bytes);
 /* For step->run of an operator that has step->part. */
 void bnn_run_parts(const bnn_step *step, const bnn_job *job);
 /* Does the followers' part of what the step has just finished. */
@@ -156,8 +176,12 @@ static inline void bnn_follow(const bnn_job *job, const bnn_part *part) {
         job->followers[i].step->part(job->followers[i].step, &job->followers[i].job, part);
 }
 
-/* This thread's part of n equal units, rounded to multiples of `grain`. */
+/* This thread's part of n equal units, rounded to multiples of `grain`; or the rows asked for. */
 static inline void bnn_share(const bnn_job *job, size_t n, size_t grain, size_t *begin, size_t *end) {
+    if (job->last) {
+        *begin = job->first, *end = job->last;
+        return;
+    }
     size_t grains = n / grain + (n % grain != 0);
     *begin = grains * job->thread / job->threads * grain;
     *end = grains * (job->thread + 1) / job->threads * grain;

@@ -148,6 +148,7 @@ bnn_status bnn_winograd_prepare(bnn_prepare *p) {
     step->isa = st.winograd->isa;
     step->run = run;
     step->bands = 1;
+    step->by_rows = 1;
     step->band_pixels = CHUNK * TILE;
     return BNN_OK;
 }
