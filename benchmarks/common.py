@@ -6,6 +6,9 @@ import json
 import os
 import platform
 import random
+import shutil
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
@@ -70,6 +73,63 @@ def machine(*packages: str) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+CHAIN = """
+#include <stdio.h>
+#include <time.h>
+int main(void) {
+    double best = 0;
+    for (int k = 0; k < 5; k++) {
+        struct timespec a, b;
+        unsigned long x = 1, n = 100000000;
+        clock_gettime(CLOCK_MONOTONIC, &a);
+        for (unsigned long i = 0; i < n; i += 8) {
+            x += i; __asm__ volatile("" : "+r"(x)); x += i; __asm__ volatile("" : "+r"(x));
+            x += i; __asm__ volatile("" : "+r"(x)); x += i; __asm__ volatile("" : "+r"(x));
+            x += i; __asm__ volatile("" : "+r"(x)); x += i; __asm__ volatile("" : "+r"(x));
+            x += i; __asm__ volatile("" : "+r"(x)); x += i; __asm__ volatile("" : "+r"(x));
+        }
+        clock_gettime(CLOCK_MONOTONIC, &b);
+        double ghz = n / ((b.tv_sec - a.tv_sec) * 1e9 + (b.tv_nsec - a.tv_nsec));
+        if (ghz > best) best = ghz;
+    }
+    printf("%f", best);
+    return 0;
+}
+"""
+
+
+def clock() -> float | None:
+    """The core's clock in GHz now, by a chain of additions of which each waits for the one before: a cycle each on
+    every CPU here in question. None without a C compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if not compiler:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        source, program = Path(folder, "chain.c"), Path(folder, "chain")
+        source.write_text(CHAIN)
+        subprocess.run([compiler, "-O1", source, "-o", program], check=True)
+        return float(subprocess.run([program], check=True, capture_output=True, text=True).stdout)
+
+
+# bit-MACs a cycle that the ports allow bgemm's inner loop, from its header comments: (vendor, families)
+BOUNDS = {
+    ("AuthenticAMD", (25,)): {"avx2": 341},
+    ("AuthenticAMD", (26,)): {"avx2": 341, "avx512": 819},
+    ("GenuineIntel", (6,)): {"avx2": 246, "avx512": 410},
+}
+
+
+def bit_bound(isa: str) -> float | None:
+    """The bound of bgemm on this CPU; None where nobody has counted."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        vendor = next(line.split(":")[1].strip() for line in lines if line.startswith("vendor_id"))
+        family = int(next(line.split(":")[1] for line in lines if line.startswith("cpu family")))
+    except (OSError, StopIteration):
+        return None
+    return next((b.get(isa) for (who, ids), b in BOUNDS.items() if who == vendor and family in ids), None)
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -6,6 +6,7 @@ Each network is random weights in the published topology. What is compared:
 
     ort            ONNX Runtime, float32, without the signs: the fastest that a float engine does with this topology
     ort signs      the same with a Sign before each binary convolution: what a trained network needs there
+    batch 8, 32    ours, for an image of such a batch
     fast_math      ours with Engine.load(..., fast_math=True), where that changes anything
     openvino       its 1-bit convolution (float32 elsewhere), from the same layers
     lce, lce indirect   Larq Compute Engine with Larq Zoo's own network of that name, both settings of its binary GEMM
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,15 @@ from common import least, machine, markdown, quartiles, report
 
 Timer = Callable[[float], float]
 
+PEERS = {
+    "openvino": "OpenVINO 1-bit",
+    "ort": "ONNX Runtime, no signs",
+    "ort signs": "with signs",
+    "lce": "Larq, default",
+    "lce indirect": "Larq, indirect",
+}
+BATCHES = (8, 32)
+
 
 def timers(name: str, model: Model, options: argparse.Namespace) -> tuple[dict[str, Timer], dict[str, float], str]:
     """For each engine the least time of a call over some seconds; differences from our output; our instruction set."""
@@ -41,6 +51,9 @@ def timers(name: str, model: Model, options: argparse.Namespace) -> tuple[dict[s
     out = engine.predict(x)
     first = out[0] if isinstance(out, tuple) else out
     found: dict[str, Timer] = {"bnnengine": lambda s: least(lambda: engine.predict(x, out=out), s)}
+    for n in BATCHES:
+        many = np.repeat(x, n, 0)
+        found[f"batch {n}"] = lambda s, many=many, n=n: least(lambda: engine.predict(many), s) / n
     fast = Engine(model.to_bytes(), isa=options.isa, num_threads=options.threads, fast_math=True)
     if fast.summary() != engine.summary():
         found["fast_math"] = lambda s: least(lambda: fast.predict(x, out=out), s)
@@ -80,12 +93,13 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     for _ in range(options.rounds):
         for label in order.permutation(list(calls)):
             times[label].append(calls[label](options.seconds) * 1e3)
-    ours = times["bnnengine"]
+    ours, batch_ms = times["bnnengine"], {str(n): min(times.pop(f"batch {n}")) for n in BATCHES}
     return {
         "network": name,
         "isa": isa,
         "threads": options.threads,
         "differences": differences,
+        "batch_ms": batch_ms,
         "ms": {label: quartiles(values) for label, values in times.items()},
         "ratio": {
             label: quartiles([b / a for a, b in zip(ours, values, strict=True)])
@@ -95,41 +109,62 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Measures the networks that are asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """The networks that are asked for; options as of main."""
+    networks = [measure(name, options) for name in options.models.split(",")]
+    return {"machine": machine("openvino", "onnxruntime"), "networks": networks}
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Least times; behind a peer's its ratio to ours, and to ours with fast_math."""
+    fast = any("fast_math" in network["ms"] for network in result["networks"])
+    batches = sorted({int(n) for network in result["networks"] for n in network.get("batch_ms", ())})
+    peers = {label: text for label, text in PEERS.items() if any(label in n["ms"] for n in result["networks"])}
+    rows = []
+    for network in result["networks"]:
+        ms = network["ms"]
+        ours = [ms[key]["least"] for key in ("bnnengine", "fast_math") if key in ms]
+
+        def cell(key: str, ms: dict[str, Any] = ms, ours: list[float] = ours) -> str:
+            if key not in ms:
+                return ""
+            least = ms[key]["least"]
+            return f"{least:.2f} (**{', '.join(f'{least / own:.1f}' for own in ours)}**)"
+
+        own = [f"{ms['bnnengine']['least']:.2f}", f"{ms['bnnengine']['median']:.2f}"]
+        own += [f"{network['batch_ms'][str(n)]:.2f}" if "batch_ms" in network else "" for n in batches]
+        own += [f"{ms['fast_math']['least']:.2f}" if "fast_math" in ms else ""] if fast else []
+        rows.append([network["network"], *own, *map(cell, peers)])
+    head = ["network", "bnnengine, least ms", "median", *(f"an image of {n}" for n in batches)]
+    return markdown([*head, *(["fast_math, least"] if fast else []), *peers.values()], rows)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What suite.py has too."""
     parser.add_argument("--models", default=",".join(zoo.__all__), help="names in bnnengine.zoo, with commas")
-    parser.add_argument("--peers", default="ort,openvino", help="of ort and openvino, with commas")
-    parser.add_argument("--isa", help="instruction set of ours (default: the best)")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.15, help="of each call in each round")
-    parser.add_argument("--openvino", metavar="DIR", help="folder to import openvino from")
     parser.add_argument("--onnxruntime", metavar="DIR", help="folder to import onnxruntime from")
     parser.add_argument("--lce", metavar="DIR", help="folder to import larq_compute_engine from")
     parser.add_argument("--lce-python", help="Python with larq-compute-engine")
     parser.add_argument("--lce-models", help="folder of larq_models.py")
+
+
+def main() -> None:
+    """Measures the networks that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", default="ort,openvino", help="of ort and openvino, with commas")
+    parser.add_argument("--isa", help="instruction set of ours (default: the best)")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--openvino", metavar="DIR", help="folder to import openvino from")
     parser.add_argument("--json", action="store_true")
+    add_arguments(parser)
     options = parser.parse_args()
     for folder in (options.openvino, options.onnxruntime):
         if folder:
             sys.path.insert(0, folder)
-    networks = [measure(name, options) for name in options.models.split(",")]
-
-    def cell(network: dict[str, Any], label: str) -> str:
-        ms = network["ms"].get(label)
-        if ms is None:
-            return ""
-        text = f"{ms['least']:.2f} / {ms['median']:.2f}"
-        ours = [network["ms"][own]["least"] for own in ("bnnengine", "fast_math") if own in network["ms"]]
-        ratios = ", ".join(f"{ms['least'] / least:.1f}" for least in ours)
-        return text if label in ("bnnengine", "fast_math") else f"{text} (**{ratios}**)"
-
-    labels = ["bnnengine", "fast_math", "openvino", "ort", "ort signs", "lce", "lce indirect"]
-    labels = [label for label in labels if any(label in n["ms"] for n in networks)]
-    rows = [[n["network"], *(cell(n, label) for label in labels)] for n in networks]
-    head = ["ms, least / median (ratio of the least to ours, and to fast_math)", *labels]
-    report({"machine": machine("openvino", "onnxruntime"), "networks": networks}, markdown(head, rows), options.json)
+    result = run(options)
+    report(result, table(result), options.json)
 
 
 if __name__ == "__main__":
