@@ -35,11 +35,14 @@ cdef extern from "bnncore.h" nogil:
     ctypedef struct bnn_limits:
         uint64_t max_bytes
         uint64_t max_macs
+    ctypedef struct bnn_choices:
+        uint32_t vector_rows, narrow_rows, narrow_outputs, vector_words, matmul_rows, byte_depth, winograd_width, winograd_depth, winograd_kib
     ctypedef struct bnn_plan_options:
         const char *isa
         uint32_t threads
         uint64_t share_from
         int fast_math
+        const bnn_choices *choices
         bnn_limits limits
     ctypedef struct bnn_plan_info:
         const char *isa
@@ -50,7 +53,8 @@ cdef extern from "bnncore.h" nogil:
         const char *op
         const char *family
         const char *isa
-        const char *family_one
+        const char *family_few
+        uint32_t few_samples
         uint64_t macs, binary_macs, weight_bytes
         uint32_t in_pass "pass"
     ctypedef struct bnn_node_info:
@@ -92,6 +96,9 @@ cdef extern from "kernels.h" nogil:
     const char *bnn_isa_name(bnn_isa)
     int bnn_isa_from_name(const char *)
     int bnn_kernel_listed(uint32_t, const char **, bnn_isa *)
+
+cdef extern from "choices.h" nogil:
+    const bnn_choices *bnn_choices_of(bnn_isa)
 
 cdef extern from "selftest.h" nogil:
     ctypedef struct bnn_selftest_report:
@@ -222,20 +229,30 @@ def kernels():
     return found
 
 
+cdef bnn_isa _isa(str name) except *:
+    cdef int number = bnn_isa_from_name(name.encode())
+    if number < 0 or not bnn_isa_supported(<bnn_isa>number):
+        raise IsaError(f"isa: {name!r} cannot run here; {', '.join(isas())} can")
+    return <bnn_isa>number
+
+
+def choices(str isa):
+    """Which road plans for an instruction set take from which size on, as choices.def has it; see bnncore.h."""
+    return bnn_choices_of(_isa(isa))[0]
+
+
 def selftest(str family, str isa, unsigned int rounds, unsigned long long seed):
     """Compares a kernel family on an instruction set with portable C: (cases, mismatches, the first mismatch)."""
     cdef bnn_selftest_report report
-    cdef bytes family_name = family.encode(), isa_name = isa.encode()
+    cdef bytes family_name = family.encode()
     cdef const char *family_chars = family_name
-    cdef int number = bnn_isa_from_name(isa_name), status
-    cdef void *memory
-    if number < 0 or not bnn_isa_supported(<bnn_isa>number):
-        raise IsaError(f"isa: {isa!r} cannot run here; {', '.join(isas())} can")
-    memory = bnn_memory_new(bnn_selftest_bytes())
+    cdef bnn_isa number = _isa(isa)
+    cdef int status
+    cdef void *memory = bnn_memory_new(bnn_selftest_bytes())
     if memory == NULL:
         raise MemoryError("no memory for the self-test")
     with nogil:
-        status = bnn_selftest_run(family_chars, <bnn_isa>number, rounds, seed, memory, &report)
+        status = bnn_selftest_run(family_chars, number, rounds, seed, memory, &report)
     bnn_memory_free(memory)
     if status != 0:
         raise ValueError(f"family: {family!r} is none of the kernel families")
@@ -260,11 +277,12 @@ cdef class Plan:
     cdef readonly int num_threads
 
     def __cinit__(self, data, isa, unsigned int num_threads, unsigned long long max_bytes, unsigned long long max_macs,
-                  unsigned long long share_from=0, bint fast_math=False):
+                  unsigned long long share_from=0, bint fast_math=False, choices=None):
         cdef bnn_error error
         cdef bnn_plan_options options
         cdef bnn_plan_info info
         cdef bnn_status status
+        cdef bnn_choices chosen
         cdef bytes isa_name = b"" if isa is None else isa.encode()
         self.free_sessions = []
         self.process = os.getpid()
@@ -273,6 +291,10 @@ cdef class Plan:
         options.threads = num_threads
         options.share_from = share_from
         options.fast_math = fast_math
+        options.choices = NULL
+        if choices is not None:
+            chosen = choices
+            options.choices = &chosen
         options.limits.max_bytes = max_bytes
         options.limits.max_macs = max_macs
         with nogil:
@@ -309,15 +331,18 @@ cdef class Plan:
         return {"chunk": i.chunk, "arena_bytes": i.arena_bytes, "arena_bound": i.arena_bound,
                 "scratch_bytes": i.scratch_bytes, "weight_bytes": i.weight_bytes}
 
-    def step_infos(self):
-        """One dict a step, as _core.pyi has it; kernel_one is for one sample alone, pass_step the step that begins its pass."""
+    def step_infos(self, unsigned int batch=UINT32_MAX):
+        """One dict a step, as _core.pyi has it: kernel is the one for batches of this size."""
         cdef bnn_step_info s
         found = []
         for i in range(self.steps):
             bnn_plan_step(self.plan, i, &s)
-            isa = s.isa.decode()
-            found.append({"name": s.name.decode("utf-8"), "op": s.op.decode(), "kernel": f"{s.family.decode()} {isa}".strip(),
-                          "kernel_one": f"{s.family_one.decode()} {isa}".strip(), "macs": s.macs, "binary_macs": s.binary_macs, "weight_bytes": s.weight_bytes, "pass_step": s.in_pass})
+            family = s.family_few if batch <= s.few_samples else s.family
+            found.append({
+                "name": s.name.decode("utf-8"), "op": s.op.decode(),
+                "kernel": f"{family.decode()} {s.isa.decode()}".strip(), "macs": s.macs, "binary_macs": s.binary_macs,
+                "weight_bytes": s.weight_bytes, "pass_step": s.in_pass,
+            })
         return found
 
     cdef bnn_session *take_session(self) except NULL:

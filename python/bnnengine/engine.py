@@ -230,9 +230,9 @@ class Engine:
             least = times if not least else [min(pair) for pair in zip(least, times, strict=True)]
         total = max(sum(least), 1)
         steps = []
-        infos = self._plan.step_infos()
+        infos = self._plan.step_infos(batch)
         for number, (info, ns) in enumerate(zip(infos, least, strict=True)):
-            macs, kernel = info["macs"] * batch, info["kernel_one" if batch == 1 else "kernel"]
+            macs, kernel = info["macs"] * batch, info["kernel"]
             rate = macs / ns if macs and ns else None
             within = None if info["pass_step"] == number else infos[info["pass_step"]]["name"]
             steps.append(StepProfile(info["name"], info["op"], kernel, ns / 1e6, ns / total, macs, rate, within))

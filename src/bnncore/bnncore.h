@@ -91,12 +91,26 @@ typedef struct bnn_node_info {
 
 bnn_status bnn_model_node(const bnn_model *model, uint32_t i, bnn_node_info *info);
 
+/* Where two roads lead to the same result, which one is taken (choices.h). */
+typedef struct bnn_choices {
+    uint32_t vector_rows;    /* dense layers on bits: samples up to which bgemv takes one by one, not bgemm all; */
+    uint32_t narrow_rows;    /* more where there are few outputs, */
+    uint32_t narrow_outputs; /* that is, up to so many; */
+    uint32_t vector_words;   /* else none where a sample has fewer words */
+    uint32_t matmul_rows;    /* products of two activations: rows of the first up to which bgemv takes one by one */
+    uint32_t byte_depth;     /* convolutions of uint8: sums up to this long go through igemm, others by bit planes */
+    uint32_t winograd_width; /* with fast_math, float32 rows of fewer outputs are summed directly, */
+    uint32_t winograd_depth; /* products of fewer terms too, */
+    uint32_t winograd_kib;   /* and weights that would take more KiB */
+} bnn_choices;
+
 typedef struct bnn_plan_options {
     const char *isa;     /* "ref", "avx2", "avx512", "neon"; NULL for the best that the CPU has */
     uint32_t threads;    /* threads of one session, the caller's among them; 0 for 1 */
     uint64_t share_from; /* work, about in binary multiply-accumulates, from which a step is shared; 0 for the default,
                             1 for all */
     int fast_math;       /* float32 sums may be rounded in other places, where that is faster */
+    const bnn_choices *choices; /* NULL for those that were measured */
     bnn_limits limits;
 } bnn_plan_options;
 
@@ -117,9 +131,10 @@ typedef struct bnn_plan_info {
 typedef struct bnn_step_info {
     const char *name, *op;
     const char *family, *isa; /* of the kernel that does the work; both "" where none is used */
-    const char *family_one;   /* of the kernel for one sample alone */
-    uint64_t macs;            /* multiply-accumulates for one sample */
-    uint64_t binary_macs;     /* of which on single bits */
+    const char *family_few;   /* of the kernel for batches of up to few_samples */
+    uint32_t few_samples;
+    uint64_t macs;        /* multiply-accumulates for one sample */
+    uint64_t binary_macs; /* of which on single bits */
     uint64_t weight_bytes;
     uint32_t pass; /* the step in whose pass this one runs, and whose time has its own; itself where it begins one */
 } bnn_step_info;

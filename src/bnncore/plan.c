@@ -1,5 +1,6 @@
 #include "plan.h"
 #include "arena.h"
+#include "choices.h"
 #include "error.h"
 #include "memory.h"
 
@@ -46,8 +47,12 @@ static bnn_status prepare_steps(bnn_plan *plan, const bnn_plan_options *options,
         step->family = "";
         for (uint32_t v = 0; v < step->node->input_count; v++) step->in[v] = &m->values[step->node->inputs[v]];
         for (uint32_t v = 0; v < step->node->op->outputs; v++) step->out[v] = &m->values[step->node->outputs[v]];
-        bnn_prepare prepare = {
-            .step = step, .isa = plan->isa, .fast_math = options->fast_math, .max_bytes = left, .error = error};
+        bnn_prepare prepare = {.step = step,
+                               .isa = plan->isa,
+                               .fast_math = options->fast_math,
+                               .choices = &plan->choices,
+                               .max_bytes = left,
+                               .error = error};
         bnn_status status = step->node->op->prepare(&prepare);
         if (status != BNN_OK) return status;
         left = prepare.max_bytes;
@@ -105,10 +110,13 @@ bnn_status bnn_plan_build(const bnn_model *model, const bnn_plan_options *option
     if (model->node_count > MAX_STEPS)
         return bnn_fail(error, BNN_E_LIMIT, "the network has %u layers, at most %d", (unsigned)model->node_count,
                         MAX_STEPS);
+    const bnn_choices *choices = options->choices ? options->choices : bnn_choices_of(isa);
+    if (!bnn_choices_allowed(choices)) return bnn_fail(error, BNN_E_ARGUMENT, "choices: out of range");
     bnn_plan *plan = calloc(1, sizeof *plan);
     if (!plan) return bnn_fail(error, BNN_E_MEMORY, "no memory for the plan");
     plan->model = model;
     plan->isa = isa;
+    plan->choices = *choices;
     plan->threads = options->threads ? options->threads : 1;
     plan->wake_from = options->share_from ? options->share_from : default_wake_from;
     plan->share_from = options->share_from ? options->share_from : default_share_from;
@@ -157,7 +165,8 @@ bnn_status bnn_plan_step(const bnn_plan *plan, uint32_t i, bnn_step_info *info) 
     *info = (bnn_step_info){.name = step->node->name,
                             .op = step->node->op->name,
                             .family = step->family,
-                            .family_one = step->family_one ? step->family_one : step->family,
+                            .family_few = step->few_samples ? step->family_few : step->family,
+                            .few_samples = step->few_samples,
                             .isa = step->family[0] ? bnn_isa_name(step->isa) : "",
                             .macs = step->macs,
                             .binary_macs = step->binary_macs,

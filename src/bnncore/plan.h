@@ -16,6 +16,7 @@ typedef struct bnn_place {
 struct bnn_plan {
     const bnn_model *model;
     bnn_isa isa;
+    bnn_choices choices;
     uint32_t threads, chunk, step_count;
     bnn_step *steps;
     bnn_place *places; /* one for each value of the model */

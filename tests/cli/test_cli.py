@@ -117,6 +117,20 @@ def test_cpu(capsys):
     assert _core.isas()[-1] in said(capsys, "cpu")
 
 
+def test_bench_tune(capsys, model):
+    result = told(capsys, "bench", model, "--tune", "--batch", "2", "--seconds", "0")
+    assert [layer["name"] for layer in result["layers"]] == ["stem", "head"]
+    for layer in result["layers"]:
+        assert {v["isa"] for v in layer["variants"]} == set(_core.isas())
+        assert len({v["kernel"] for v in layer["variants"]}) == len(layer["variants"])
+        assert [v["isa"] for v in layer["variants"] if v["taken"]] == [_core.isas()[-1]]
+        assert all(0 <= v["least_us"] <= v["median_us"] for v in layer["variants"])
+    families = {v["kernel"].split(" ")[0] for v in result["layers"][1]["variants"]}
+    assert families == {"bgemm", "bgemv"}
+    text = said(capsys, "bench", model, "--tune", "--batch", "2", "--seconds", "0")
+    assert "all at once" in text and "to *" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

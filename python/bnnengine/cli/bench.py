@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bnnengine.cli import tune
 from bnnengine.cli.common import Answer, add_engine_arguments, load_engine, sample_inputs, table
 from bnnengine.engine import Engine
 from bnnengine.layers import BinaryConv2d, BinaryDense, Conv2d, GlobalAveragePool, Input, ScaleBias, Sign, Threshold
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a .bnn file")
     parser.add_argument("--batch", default="1,8,32", metavar="N,N", help="batch sizes (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=1.0, help="time for each batch size (default: %(default)s)")
+    parser.add_argument("--tune", action="store_true", help="each layer by every variant that this CPU can run")
     add_engine_arguments(parser)
 
 
@@ -96,6 +98,12 @@ def execute(options: argparse.Namespace) -> Answer:
     except ValueError:
         raise ValueError(f"--batch: got {options.batch!r}, wanted whole numbers from 1, such as 1,8,32") from None
     engine = load_engine(options, options.model)
+    if options.tune:
+        x = sample_inputs(engine, batches[0])
+        found = tune.measure(engine, x if isinstance(x, list) else [x], options.seconds)
+        head = f"{options.model}: one thread, batch {batches[0]}; * what the plan takes ({engine.isa})"
+        answer = {"model": options.model, "isa": engine.isa, "batch": batches[0], "layers": found}
+        return answer, f"{head}\n\n{tune.text(found)}", 0
     latency = [_latency(engine, batch, options.seconds) for batch in batches]
     layers = _layers(engine, batches[0], options.seconds)
     result = {

@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum { ZERO_ONE, SCALE };
-enum { GEMM_ROWS = 4, BAND_BYTES = 24 << 10, BAND_ROWS = 16 };
+enum { BAND_BYTES = 24 << 10, BAND_ROWS = 16 };
 
 typedef struct state {
     const bnn_bgemm_kernel *gemm; /* NULL where bgemv works */
@@ -153,7 +153,7 @@ static bnn_status prepare(bnn_prepare *p) {
     bnn_step *step = p->step;
     const bnn_spec *a = step->in[0], *b = step->in[1];
     uint32_t k = a->dims[a->rank - 1], m = a->dims[a->rank - 2], n = b->dims[b->rank - 2];
-    state st = {.gemm = m >= GEMM_ROWS && k <= BNN_BGEMM_MAX_K ? bnn_bgemm_find(p->isa) : NULL,
+    state st = {.gemm = m > p->choices->matmul_rows && k <= BNN_BGEMM_MAX_K ? bnn_bgemm_find(p->isa) : NULL,
                 .gemv = bnn_bgemv_find(p->isa),
                 .settle = bnn_settle_find(p->isa),
                 .shape = {k, 1, n},
@@ -164,7 +164,6 @@ static bnn_status prepare(bnn_prepare *p) {
                 .padded = bnn_round_up(n, BNN_BLOCK),
                 .band = 1,
                 .zero_one = step->node->attributes[ZERO_ONE] != 0};
-    if (st.gemm && st.gemm->isa == BNN_ISA_ref) st.gemm = NULL; /* the portable one is no faster than row by row */
     if (st.gemm) st.band = bnn_round_up(BAND_BYTES / sizeof(float) / n + 1, BAND_ROWS);
     uint64_t table = (uint64_t)st.padded * sizeof(float), own = bnn_size_align(sizeof st);
     BNN_TRY(bnn_prepare_state(p, own + 2 * table + st.band * sizeof *st.no_class));

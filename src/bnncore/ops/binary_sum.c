@@ -112,6 +112,14 @@ static void lay(bnn_direct *st, bnn_carver *carver) {
     st->segment = bnn_carve(carver, (uint64_t)st->segments * sizeof *st->segment);
 }
 
+/* Batches of up to so many samples go through bgemv. */
+static uint32_t vector_samples(const bnn_step *step, const bnn_choices *c) {
+    const bnn_tensor *weight = step->node->tensors[0];
+    if (weight->spec.rank != 2 || step->in[0]->dtype != BNN_BITS) return 0;
+    if (weight->spec.dims[0] <= c->narrow_outputs && c->narrow_rows > c->vector_rows) return c->narrow_rows;
+    return bnn_words(weight->spec.dims[1]) < c->vector_words ? 0 : c->vector_rows;
+}
+
 bnn_status bnn_binary_sum_prepare(bnn_prepare *p) {
     bnn_step *step = p->step;
     bnn_direct st = {.sum = bnn_sum_of(step->node, step->in[0])}, *kept;
@@ -122,7 +130,8 @@ bnn_status bnn_binary_sum_prepare(bnn_prepare *p) {
     st.gemm = gemm;
     st.pack = bnn_pack_find(p->isa);
     st.finish = bnn_settle_find(p->isa);
-    if (step->node->tensors[0]->spec.rank == 2 && st.sum.in == BNN_BITS) st.gemv = bnn_bgemv_find(p->isa);
+    st.few_samples = vector_samples(step, p->choices);
+    if (st.few_samples) st.gemv = bnn_bgemv_find(p->isa);
     st.shape = (bnn_bgemm_shape){st.sum.group_channels, w->kernel_h * w->kernel_w, st.sum.outputs};
     st.segments = w->dilation_w == 1 ? w->kernel_h : w->kernel_h * w->kernel_w;
     st.segment_taps = w->dilation_w == 1 ? w->kernel_w : 1;
@@ -160,7 +169,7 @@ bnn_status bnn_binary_sum_prepare(bnn_prepare *p) {
     }
     memcpy(kept, &st, sizeof st);
     step->family = "bgemm";
-    if (st.gemv && !gather) step->family_one = "bgemv";
+    if (st.gemv && !gather) step->family_few = "bgemv", step->few_samples = st.few_samples;
     step->isa = gemm->isa;
     step->run = bnn_direct_run;
     step->bands = 1;

@@ -10,9 +10,9 @@ static bnn_status prepare(bnn_prepare *p) {
     p->step->macs = bnn_sum_macs(&sum);
     if (!bnn_sum_exact(&sum)) {
         if (bnn_depthwise_fits(&sum)) return bnn_depthwise_prepare(p);
-        return p->fast_math && bnn_winograd_fits(&sum) ? bnn_winograd_prepare(p) : bnn_float_sum_prepare(p);
+        return p->fast_math && bnn_winograd_fits(&sum, p->choices) ? bnn_winograd_prepare(p) : bnn_float_sum_prepare(p);
     }
-    if (bnn_uint8_sum_fits(&sum)) return bnn_uint8_sum_prepare(p);
+    if (bnn_uint8_sum_fits(&sum, p->choices)) return bnn_uint8_sum_prepare(p);
     if (sum.in == BNN_BITS) p->step->binary_macs = p->step->macs;
     return bnn_binary_sum_prepare(p);
 }

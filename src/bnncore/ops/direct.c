@@ -199,15 +199,21 @@ static void run_flat(const bnn_direct *st, const unsigned char *in, size_t begin
     }
 }
 
-static void run_vector(const bnn_direct *st, const bnn_job *job) {
+/* Blocks of outputs of each sample by itself. */
+static void run_vector(const bnn_direct *st, int local, const bnn_job *job) {
     size_t begin, end;
     bnn_share(job, st->sum.outputs, BNN_BLOCK, &begin, &end);
     if (begin == end) return;
+    const uint64_t *weights = (const uint64_t *)st->sum.weight->data + begin * st->words;
     int32_t *counts = (int32_t *)(void *)(job->scratch + st->counts_at);
-    st->gemv->run(job->in[0], (const uint64_t *)st->sum.weight->data + begin * st->words, st->words, end - begin,
-                  (uint32_t *)counts);
-    settle(st, 0, (uint32_t)begin, (uint32_t)end, counts, job->out[0]);
-    bnn_follow(job, &(bnn_part){0, 1, (uint32_t)begin, (uint32_t)(end - begin)});
+    size_t out_bytes = out_elements(st) * (st->sum.to_bits ? BNN_WORD_BYTES : sizeof(float));
+    for (size_t at = 0; at < job->batch; at++) {
+        const uint64_t *x = (const uint64_t *)job->in[0] + at * st->words;
+        unsigned char *out = (unsigned char *)job->out[0] + (local ? 0 : at * out_bytes);
+        st->gemv->run(x, weights, st->words, end - begin, (uint32_t *)counts);
+        settle(st, 0, (uint32_t)begin, (uint32_t)end, counts, out);
+        bnn_follow(job, &(bnn_part){at, 1, (uint32_t)begin, (uint32_t)(end - begin)});
+    }
 }
 
 /* Threads share rows of all images, or blocks of outputs where there are few rows and many outputs. */
@@ -218,8 +224,8 @@ void bnn_direct_run(const bnn_step *step, const bnn_job *job) {
         bnn_gathered_run(st->gathered, &st->sum, &st->tables, job);
         return;
     }
-    if (st->gemv && job->batch == 1) {
-        run_vector(st, job);
+    if (st->gemv && job->batch <= st->few_samples) {
+        run_vector(st, step->local_out, job);
         return;
     }
     size_t units = st->flat ? (size_t)w->out_h * w->out_w * job->batch : (size_t)w->out_h * job->batch;

@@ -2,7 +2,7 @@
  *
  * The padded image is handed to a bgemm kernel as cells, so that nothing is gathered, and for bits the outputs are
  * formed in the kernel's own pass. It works in bands of output rows whose cells stay in cache. A dense layer on one
- * sample goes through bgemv instead, which reads the file's packed weights once.
+ * sample goes through bgemv instead, which reads the file's packed weights once, and so do a few where choices.h says.
  */
 #ifndef BNN_DIRECT_H
 #define BNN_DIRECT_H
@@ -14,7 +14,8 @@ typedef struct bnn_direct {
     bnn_tables tables;
     bnn_gathered *gathered; /* NULL on the direct road, and then what follows is used */
     const bnn_bgemm_kernel *gemm;
-    const bnn_bgemv_kernel *gemv; /* for a dense layer of bits */
+    const bnn_bgemv_kernel *gemv; /* for a dense layer of bits, */
+    uint32_t few_samples;         /* in batches of up to so many */
     const bnn_pack_kernel *pack;
     const bnn_settle_kernel *finish; /* of counts */
     bnn_bgemm_shape shape;

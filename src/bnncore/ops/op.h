@@ -40,8 +40,9 @@ struct bnn_step {
     uint32_t chunk;         /* the largest batch that run will see */
     int alias;              /* the output is the input's memory: there is nothing to run */
     const char *family;     /* of the kernel that does the work, "" for none */
-    const char *family_one; /* the same for one sample alone, where it is another; else NULL */
-    bnn_isa isa;            /* of that kernel's variant */
+    const char *family_few; /* the same for batches of up to few_samples, where it is another */
+    uint32_t few_samples;
+    bnn_isa isa; /* of that kernel's variant */
     uint64_t macs, binary_macs, weight_bytes;
     uint64_t comparisons; /* of pooling, for one sample; they count towards the limit on macs */
     void (*run)(const bnn_step *step, const bnn_job *job);
@@ -69,6 +70,7 @@ typedef struct bnn_prepare {
     bnn_step *step;
     bnn_isa isa;
     int fast_math;
+    const bnn_choices *choices;
     uint64_t max_bytes; /* that the plan may still take */
     bnn_error *error;
 } bnn_prepare;

@@ -36,11 +36,11 @@ static inline float bnn_sum_pad(const bnn_sum *sum) {
 
 bnn_status bnn_binary_sum_prepare(bnn_prepare *prepare);
 /* Whether uint8_sum.c takes it: a convolution of uint8 with short sums. */
-int bnn_uint8_sum_fits(const bnn_sum *sum);
+int bnn_uint8_sum_fits(const bnn_sum *sum, const bnn_choices *choices);
 bnn_status bnn_uint8_sum_prepare(bnn_prepare *prepare);
 bnn_status bnn_float_sum_prepare(bnn_prepare *prepare);
 /* Whether winograd.c takes it: a convolution of float32 with wide rows and long kernel rows. */
-int bnn_winograd_fits(const bnn_sum *sum);
+int bnn_winograd_fits(const bnn_sum *sum, const bnn_choices *choices);
 bnn_status bnn_winograd_prepare(bnn_prepare *prepare);
 /* Whether depthwise.c takes it: float32 input, and each channel by itself. */
 int bnn_depthwise_fits(const bnn_sum *sum);

@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-enum { DEPTH = 512 };
-
 typedef struct state {
     bnn_sum sum;
     bnn_tables tables;
@@ -21,10 +19,10 @@ typedef struct state {
     uint64_t sums_at; /* in scratch, behind the padded rows */
 } state;
 
-int bnn_uint8_sum_fits(const bnn_sum *s) {
+int bnn_uint8_sum_fits(const bnn_sum *s, const bnn_choices *choices) {
     const bnn_window *w = &s->window;
     return s->in == BNN_UINT8 && s->weight->spec.rank == 4 && s->groups == 1 &&
-           (uint64_t)w->kernel_h * w->kernel_w * s->in_channels <= DEPTH;
+           (uint64_t)w->kernel_h * w->kernel_w * s->in_channels <= choices->byte_depth;
 }
 
 static void lay(state *st, bnn_carver *carver) {

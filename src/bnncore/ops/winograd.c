@@ -19,11 +19,8 @@
 enum {
     TILE = BNN_WINOGRAD_TILE,
     POINTS = BNN_WINOGRAD_MOST_POINTS,
-    CHUNK = 12,               /* tiles whose products stay in the first-level cache */
-    LEAST_WIDTH = 16,         /* of an output row, so that few tiles stand over its end */
-    LEAST_DEPTH = 24,         /* of a product, so that its sums are long enough to be worth storing */
-    VALUES_BYTES = 128 << 10, /* of a band */
-    MOST_WEIGHTS = 2 << 20    /* bytes of all points' weights, which every chunk reads */
+    CHUNK = 12,              /* tiles whose products stay in the first-level cache */
+    VALUES_BYTES = 128 << 10 /* of a band */
 };
 
 typedef struct state {
@@ -42,16 +39,19 @@ typedef struct state {
 
 static uint32_t taps_of(const bnn_window *w) { return (w->kernel_w + w->stride_w - 1) / w->stride_w; }
 
-int bnn_winograd_fits(const bnn_sum *s) {
+/* Narrow rows have tiles that stand over their end, short sums are not worth storing, and all points' weights are read
+ * by every chunk: the choices say where that ends. */
+int bnn_winograd_fits(const bnn_sum *s, const bnn_choices *choices) {
     const bnn_window *w = &s->window;
     if (s->in != BNN_FLOAT32 || s->groups != 1) return 0;
     uint32_t taps = taps_of(w), points = taps + TILE - 1;
     if (w->dilation_h != 1 || w->dilation_w != 1 || taps < 3 || taps > BNN_WINOGRAD_MOST_TAPS) return 0;
     uint64_t depth = (uint64_t)w->kernel_h * w->stride_w * s->in_channels;
-    if (w->out_w < LEAST_WIDTH || depth < LEAST_DEPTH) return 0;
+    if (w->out_w < choices->winograd_width || depth < choices->winograd_depth) return 0;
     /* products saved: kernel_w a tile's output becomes stride_w * points / TILE */
     if ((uint64_t)w->stride_w * points * 10 > (uint64_t)w->kernel_w * TILE * 7) return 0;
-    return bnn_size_mul(bnn_size_mul(depth, s->outputs), points * sizeof(float)) <= MOST_WEIGHTS;
+    return bnn_size_mul(bnn_size_mul(depth, s->outputs), points * sizeof(float)) <= (uint64_t)choices->winograd_kib
+                                                                                        << 10;
 }
 
 /* Row p of G: the values of taps at a point, divided by the product of its differences to the others. */
