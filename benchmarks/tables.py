@@ -9,13 +9,16 @@ import json
 import re
 from pathlib import Path
 
+import choices
 import convolutions
 import dense
 import networks
+import ports
 
 HERE = Path(__file__).parent
-PARTS_BY_NAME = {"convolutions": convolutions, "dense": dense, "networks": networks}
-KEYS = {"layers": "convolutions", "batches": "dense", "networks": "networks"}  # which result is whose
+PARTS_BY_NAME = {"convolutions": convolutions, "dense": dense, "networks": networks, "choices": choices, "ports": ports}
+# which result is whose
+KEYS = {"layers": "convolutions", "batches": "dense", "networks": "networks", "cases": "choices", "loops": "ports"}
 
 
 def main() -> None:
@@ -28,7 +31,7 @@ def main() -> None:
         made = PARTS_BY_NAME[part].table(data)
         return f"<!-- table: {match[1]} -->\n\n{made}\n"
 
-    text = re.sub(r"<!-- table: (\w+) -->\n\n(?:\|.*\n)*", table, path.read_text())
+    text = re.sub(r"<!-- table: (\w+) -->\n\n(?:\|.*\n|\n(?=\|))*", table, path.read_text())
     path.write_text(text)
 
 

