@@ -1,9 +1,10 @@
-"""A binary dense layer of 4096 inputs and 4096 outputs, here and in NumKong, interleaved in one run.
+"""A binary dense layer of 4096 inputs and 4096 outputs, here, in NumKong and in bnn-lab, interleaved in one run.
 
     python benchmarks/dense.py [--isa avx2] [--rounds 9] [--json]
 
 Ours is the whole layer, bits to bits by a threshold: the marginal cost in a chain, (T_3 - T_1) / 2. NumKong's packed
-Hamming distances are the counts alone, on weights that it has packed before. For one row the time of a plain read of
+Hamming distances are the counts alone, on weights that it has packed before, and bnn-lab's products the sums as floats,
+of operands packed before (`pip install --no-deps bnn-lab`, beside torch). For one row the time of a plain read of
 weights stands beside them, which no layer can undercut for long: NumPy's maximum over three layers' (6 MiB), a third.
 """
 
@@ -49,6 +50,22 @@ def numkong(weight: np.ndarray, rows: np.ndarray, isa: str) -> Callable[[], Any]
     return lambda: nk.hammings_packed(bits, packed)
 
 
+def bnn_lab(weight: np.ndarray, rows: np.ndarray, isa: str) -> Callable[[], Any] | None:
+    """The product of a batch of rows with all weights, by bnn-lab; None where it is not installed."""
+    try:
+        from bnn.kernels import packed as lab
+    except ImportError:
+        return None
+    if not lab.native_kernel_available() or lab.set_kernel(isa) != isa:
+        return None
+    lab.set_num_threads(1)
+    (x, k), (w, _) = lab.pack_binary_pm1(np.where(rows > 0, 1.0, -1.0)), lab.pack_binary_pm1(weight.astype(np.float32))
+    wanted = np.where(rows > 0, 1, -1) @ weight.T.astype(np.int64)
+    if not np.array_equal(lab.binary_gemm_native_prepacked(x, w, k), wanted):
+        raise SystemExit("bnn-lab: the sums differ; nothing was timed")
+    return lambda: lab.binary_gemm_native_prepacked(x, w, k)
+
+
 def measure(rows: int, options: argparse.Namespace) -> dict[str, Any]:
     """One batch size."""
     rng = np.random.default_rng(1)
@@ -59,16 +76,18 @@ def measure(rows: int, options: argparse.Namespace) -> dict[str, Any]:
         f"ours {layers}": lambda layers=layers: engines[layers].predict(x, out=outs[layers]) for layers in engines
     }
     isa = engines[1].isa
-    peer = numkong(rng.choice([-1, 1], (SIZE, SIZE)), x, isa)
-    if peer:
-        calls["numkong"] = peer
+    weight = rng.choice([-1, 1], (SIZE, SIZE))
+    for name, peer in (("numkong", numkong), ("bnn-lab", bnn_lab)):
+        call = peer(weight, x, isa)
+        if call:
+            calls[name] = call
     if rows == 1:
         plain = [rng.integers(0, 2**63, SIZE * SIZE // 64, dtype=np.uint64) for _ in range(3)]
         calls["read"] = lambda: [weights.max() for weights in plain]
     times = interleave(calls, options.rounds, 0.05)
     layer = [(three - one) / 2 * 1e6 for three, one in zip(times["ours 3"], times["ours 1"], strict=True)]
     least = (min(times["ours 3"]) - min(times["ours 1"])) / 2 * 1e6
-    scale = {"numkong": 1e6, "read": 1e6 / 3}
+    scale = {"numkong": 1e6, "bnn-lab": 1e6, "read": 1e6 / 3}
     others = {name: quartiles([t * by for t in times[name]]) for name, by in scale.items() if name in times}
     return {
         "rows": rows,
@@ -82,13 +101,13 @@ def measure(rows: int, options: argparse.Namespace) -> dict[str, Any]:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """1, 16 and 256 rows; options as of main."""
-    return {"machine": machine("numkong"), "batches": [measure(rows, options) for rows in (1, 16, 256)]}
+    return {"machine": machine("numkong", "bnn-lab"), "batches": [measure(rows, options) for rows in (1, 16, 256)]}
 
 
 def table(result: Mapping[str, Any]) -> str:
     """Times and ratios."""
     batches = result["batches"]
-    names = {"numkong": "NumKong, least us (ratio)", "read": "plain read, least us (ratio)"}
+    names = {"numkong": "NumKong", "bnn-lab": "bnn-lab", "read": "plain read"}
     names = {name: text for name, text in names.items() if any(name in b["others_us"] for b in batches)}
     rows = []
     for b in batches:
@@ -98,7 +117,13 @@ def table(result: Mapping[str, Any]) -> str:
         ]
         median = f"{q['median']:.0f} ({q['q1']:.0f} to {q['q3']:.0f})"
         rows.append([str(b["rows"]), f"{ours:.0f}", median, f"{b['ours_gmacs_per_second']:.0f}", *cells])
-    head = ["rows", f"bnnengine {batches[0]['isa']}, least us", "median (quartiles)", "GMAC/s", *names.values()]
+    head = [
+        "rows",
+        f"bnnengine {batches[0]['isa']}, least us",
+        "median (quartiles)",
+        "GMAC/s",
+        *(f"{name}, least us (ratio)" for name in names.values()),
+    ]
     return markdown(head, rows)
 
 
