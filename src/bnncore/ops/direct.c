@@ -114,24 +114,35 @@ static void run_strip(const bnn_direct *st, const strip *s, const bnn_job *job) 
     bnn_follow(job, &(bnn_part){s->pixel, pixels, s->n_begin, s->n_end - s->n_begin});
 }
 
+/* So many pixels of border, in every plane. */
+static void fill_border(const bnn_direct *st, uint64_t *to, size_t plane_words, size_t pixels) {
+    uint64_t pad = st->sum.pad_value == BNN_PAD_PLUS ? ~UINT64_C(0) : 0,
+             last = pad & bnn_tail_mask(st->sum.in_channels);
+    for (uint32_t plane = 0; plane < st->planes; plane++) {
+        uint64_t *at = to + plane * plane_words;
+        for (size_t pixel = 0; pixel < pixels; pixel++) {
+            for (size_t i = 1; i < st->words; i++) *at++ = pad;
+            *at++ = last;
+        }
+    }
+}
+
 /* Rows first .. first+count-1 of the padded image, made in scratch: bits with their border, or eight planes with zeros.
  */
 static void copy_rows(const bnn_direct *st, const unsigned char *image, int64_t first, uint32_t count, uint64_t *to) {
     const bnn_window *w = &st->sum.window;
     size_t words = st->words, row_words = st->pitch * words, plane_words = row_words * count;
-    uint32_t inside = st->pitch - w->pad_left < w->in_w ? st->pitch - w->pad_left : w->in_w;
-    uint64_t pad = st->sum.pad_value == BNN_PAD_PLUS ? ~UINT64_C(0) : 0,
-             last = pad & bnn_tail_mask(st->sum.in_channels);
-    if (w->pad_left >= st->pitch) inside = 0;
+    uint32_t left = w->pad_left < st->pitch ? w->pad_left : st->pitch;
+    uint32_t inside = st->pitch - left < w->in_w ? st->pitch - left : w->in_w;
     for (uint32_t y = 0; y < count; y++, to += row_words) {
         int64_t from = first + y;
-        int blank = from < 0 || from >= w->in_h;
-        if (blank || inside < st->pitch)
-            for (uint32_t plane = 0; plane < st->planes; plane++)
-                for (size_t i = 0; i < row_words; i++)
-                    to[plane * plane_words + i] = i % words == words - 1 ? last : pad;
-        if (blank || inside == 0) continue;
-        uint64_t *at = to + (size_t)w->pad_left * words;
+        if (from < 0 || from >= w->in_h || inside == 0) {
+            fill_border(st, to, plane_words, st->pitch);
+            continue;
+        }
+        uint64_t *at = to + left * words;
+        fill_border(st, to, plane_words, left);
+        fill_border(st, at + inside * words, plane_words, st->pitch - left - inside);
         size_t pixel = (size_t)from * w->in_w;
         if (st->planes > 1)
             st->pack->planes(image + pixel * st->sum.in_channels, inside, st->sum.in_channels, at, plane_words);
