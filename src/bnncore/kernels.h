@@ -134,12 +134,18 @@ typedef struct bnn_fgemm_rows {
     size_t segments, segment_k;
 } bnn_fgemm_rows;
 
+/* How weights lie: as floats, or, where all of them are +1 or -1, a bit each, which gives the same sums. */
+typedef struct bnn_fgemm_form {
+    /* n < all outputs, a multiple of BNN_BLOCK: where the weights of output n begin */
+    size_t (*bytes)(size_t k, size_t n);
+    /* rows: [n][k]; bias: [n], or NULL for zeros */
+    void (*pack)(const float *rows, const float *bias, size_t k, size_t n, void *packed);
+    void (*run)(const bnn_fgemm_rows *rows, const void *packed, size_t n, float *y, size_t y_stride);
+} bnn_fgemm_form;
+
 typedef struct bnn_fgemm_kernel {
     bnn_isa isa;
-    size_t (*weights_bytes)(size_t k, size_t n);
-    /* rows: [n][k]; bias: [n], or NULL for zeros */
-    void (*weights_pack)(const float *rows, const float *bias, size_t k, size_t n, float *packed);
-    void (*run)(const bnn_fgemm_rows *rows, const float *packed, size_t n, float *y, size_t y_stride);
+    bnn_fgemm_form floats, signs;
 } bnn_fgemm_kernel;
 
 /* ---- winograd: minimal filtering along a row ------------------------------------------------------------------------

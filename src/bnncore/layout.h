@@ -30,6 +30,9 @@ static inline uint64_t bnn_tail_mask(size_t bits) { return bits % 64 ? (UINT64_C
 
 static inline int bnn_bit_get(const uint64_t *words, size_t i) { return (int)(words[i / 64] >> i % 64 & 1); }
 
+/* Bit i as +1 or -1, without a branch, since bits of weights are as good as random. */
+static inline float bnn_bit_sign(const uint64_t *words, size_t i) { return (float)(2 * bnn_bit_get(words, i) - 1); }
+
 static inline void bnn_bit_set(uint64_t *words, size_t i) { words[i / 64] |= UINT64_C(1) << i % 64; }
 
 #endif

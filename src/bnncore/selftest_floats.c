@@ -11,18 +11,21 @@ static void case_fgemm(test *t, uint32_t round) {
     for (uint32_t i = 0; i < segments; i++) segment[i] = end + below(t, 5), end = segment[i] + segment_k;
     float *x = (float *)(void *)t->region[2], *rows = (float *)(void *)t->region[3];
     for (size_t i = 0; i < (size_t)m * x_stride + end; i++) x[i] = (float)(int32_t)below(t, 65) - 32.0f;
-    for (size_t i = 0; i < (size_t)n * k; i++) rows[i] = (float)(int32_t)below(t, 65) - 32.0f;
+    int signs = round & 2;
+    for (size_t i = 0; i < (size_t)n * k; i++)
+        rows[i] = signs ? below(t, 2) ? 1.0f : -1.0f : (float)(int32_t)below(t, 65) - 32.0f;
     const bnn_fgemm_kernel *kernel[2] = {&bnn_fgemm_ref, bnn_fgemm_find(t->isa)};
     unsigned char *out[2];
     blank(t, &out[0], &out[1]);
     for (int i = 0; i < 2; i++) {
-        float *packed = (float *)(void *)t->region[4 + i];
-        if (kernel[i]->weights_bytes(k, n) > REGION) return;
-        kernel[i]->weights_pack(rows, round & 1 ? rows : NULL, k, n, packed);
-        kernel[i]->run(&(bnn_fgemm_rows){x, x_stride, m, segment, segments, segment_k}, packed, n,
-                       (float *)(void *)out[i], y_stride);
+        const bnn_fgemm_form *form = signs ? &kernel[i]->signs : &kernel[i]->floats;
+        if (form->bytes(k, n) > REGION) return;
+        form->pack(rows, round & 1 ? rows : NULL, k, n, t->region[4 + i]);
+        form->run(&(bnn_fgemm_rows){x, x_stride, m, segment, segments, segment_k}, t->region[4 + i], n,
+                  (float *)(void *)out[i], y_stride);
     }
-    judge(t, t->region[0], t->region[1], (size_t)m * y_stride * 4, "fgemm", (const uint32_t[]){m, n, k}, 3);
+    judge(t, t->region[0], t->region[1], (size_t)m * y_stride * 4, "fgemm",
+          (const uint32_t[]){m, n, k, (uint32_t)signs}, 4);
 }
 
 static void case_igemm(test *t, uint32_t round) {

@@ -14,11 +14,11 @@ enum { PIXELS = 48, MOST_PIXELS = PIXELS + PIXELS / 2, BAND_BYTES = 64 << 10 };
 
 typedef struct state {
     bnn_sum sum;
-    const bnn_fgemm_kernel *gemm;
+    const bnn_fgemm_form *gemm;
     bnn_float_out out;
-    size_t depth;  /* of one group's row */
-    float *packed; /* [groups], each packed_floats apart */
-    size_t packed_floats;
+    size_t depth;          /* of one group's row */
+    unsigned char *packed; /* [groups], each packed_bytes apart */
+    size_t packed_bytes;
     int flat;             /* each output sees one pixel, so all pixels are one row */
     int copied;           /* rows are copied to scratch, as floats and with their border */
     uint32_t pitch, band; /* pixels from a row to the next; output rows, or flat pixels, copied at once */
@@ -28,17 +28,21 @@ typedef struct state {
 } state;
 
 static void expand_bits(const uint64_t *words, size_t first, size_t n, float *x) {
-    for (size_t i = 0; i < n; i++) x[i] = bnn_bit_get(words, first + i) ? 1.0f : -1.0f;
+    for (size_t i = 0; i < n; i++) x[i] = bnn_bit_sign(words, first + i);
 }
 
-/* rows: room for one group's weights as floats, where the file has them otherwise */
+/* rows: room for BNN_BLOCK outputs' weights as floats, where the file has them otherwise */
 static void pack_group(state *st, uint32_t group, float *rows) {
     const bnn_sum *s = &st->sum;
-    size_t taps = (size_t)s->group_outputs * s->window.kernel_h * s->window.kernel_w;
-    const float *from = (const float *)s->weight->data + (size_t)group * s->group_outputs * st->depth;
-    if (rows) bnn_sum_weights(s, group * taps, taps, rows), from = rows;
-    const float *begin = bnn_float_out_begin(s, (size_t)group * s->group_outputs);
-    st->gemm->weights_pack(from, begin, st->depth, s->group_outputs, st->packed + group * st->packed_floats);
+    size_t taps = (size_t)s->window.kernel_h * s->window.kernel_w;
+    for (size_t n = 0; n < s->group_outputs; n += BNN_BLOCK) {
+        size_t count = s->group_outputs - n < BNN_BLOCK ? s->group_outputs - n : BNN_BLOCK;
+        size_t output = (size_t)group * s->group_outputs + n;
+        const float *from = (const float *)s->weight->data + output * st->depth;
+        if (rows) bnn_sum_weights(s, output * taps, count * taps, rows), from = rows;
+        st->gemm->pack(from, bnn_float_out_begin(s, output), st->depth, count,
+                       st->packed + group * st->packed_bytes + st->gemm->bytes(st->depth, n));
+    }
 }
 
 /* Rows of the input that `rows` rows of the output see. */
@@ -65,7 +69,7 @@ static void lay_geometry(state *st) {
 
 static void lay(state *st, bnn_isa isa, bnn_carver *carver) {
     const bnn_sum *s = &st->sum;
-    st->packed = bnn_carve(carver, bnn_size_mul(s->groups, st->packed_floats * sizeof(float)));
+    st->packed = bnn_carve(carver, bnn_size_mul(s->groups, st->packed_bytes));
     st->segment = bnn_carve(carver, (uint64_t)st->segments * sizeof *st->segment);
     bnn_float_out_lay(&st->out, s, isa, carver);
 }
@@ -92,11 +96,12 @@ static const bnn_fgemm_kernel *choose(const bnn_sum *s, bnn_isa isa) {
 bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     bnn_step *step = p->step;
     state st = {.sum = bnn_sum_of(step->node, step->in[0])};
-    st.gemm = choose(&st.sum, p->isa);
+    const bnn_fgemm_kernel *kernel = choose(&st.sum, p->isa);
     const bnn_sum *s = &st.sum;
+    st.gemm = s->weight->spec.dtype == BNN_BITS ? &kernel->signs : &kernel->floats;
     const bnn_window *w = &s->window;
     st.depth = (size_t)w->kernel_h * w->kernel_w * s->group_channels;
-    st.packed_floats = bnn_size_align(st.gemm->weights_bytes(st.depth, s->group_outputs)) / sizeof(float);
+    st.packed_bytes = bnn_size_align(st.gemm->bytes(st.depth, s->group_outputs));
     lay_geometry(&st);
     bnn_carver measure = {0};
     bnn_carve(&measure, sizeof st);
@@ -107,7 +112,7 @@ bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     lay(&st, p->isa, &carver);
 
     int expand = s->weight->spec.dtype != BNN_FLOAT32;
-    float *rows = expand ? bnn_memory_new((uint64_t)st.depth * s->group_outputs * sizeof *rows) : NULL;
+    float *rows = expand ? bnn_memory_new((uint64_t)st.depth * BNN_BLOCK * sizeof *rows) : NULL;
     if (expand && !rows)
         return bnn_fail(p->error, BNN_E_MEMORY, "layer \"%.48s\": no memory to prepare it", step->node->name);
     for (uint32_t group = 0; group < s->groups; group++) pack_group(&st, group, rows);
@@ -119,7 +124,7 @@ bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     step->scratch_bytes = lay_scratch(&st);
     memcpy(kept, &st, sizeof st);
     step->family = "fgemm";
-    step->isa = st.gemm->isa;
+    step->isa = kernel->isa;
     step->run = run;
     step->bands = 1;
     step->by_rows = !st.flat;
@@ -188,7 +193,7 @@ static void run_pixels(const state *st, const bnn_job *job, const share *n, cons
                                    st->segments,
                                    st->segment_k};
             size_t outputs = s->groups == 1 ? channels : s->group_outputs;
-            st->gemm->run(&rows, st->packed + group * st->packed_floats + n->n0 * (st->depth + 1), outputs,
+            st->gemm->run(&rows, st->packed + group * st->packed_bytes + st->gemm->bytes(st->depth, n->n0), outputs,
                           sums + (size_t)group * s->group_outputs, stride);
         }
         bnn_float_out_finish(&st->out, n->n0, n->n1, sums, stride, m, out);

@@ -32,7 +32,7 @@ static void part_other(const bnn_step *step, const bnn_job *job, const bnn_part 
         const uint8_t *byte = (const uint8_t *)job->in[0] + (from + i) * channels;
         float *out = (float *)job->out[0] + (to + i) * channels;
         for (size_t c = p->channel; c < p->channel + p->channels; c++) {
-            float x = !bits ? (float)byte[c] : bnn_bit_get(word, c) ? 1.0f : -1.0f, product = x * st->scale[c];
+            float x = !bits ? (float)byte[c] : bnn_bit_sign(word, c), product = x * st->scale[c];
             out[c] = product + st->bias[c];
         }
     }

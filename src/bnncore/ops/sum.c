@@ -47,7 +47,7 @@ void bnn_sum_weights(const bnn_sum *s, size_t tap, size_t taps, float *to) {
     const int8_t *whole = (const int8_t *)s->weight->data + tap * n;
     if (s->weight->spec.dtype == BNN_BITS)
         for (; taps > 0; taps--, bits += words, to += n)
-            for (size_t i = 0; i < n; i++) to[i] = bnn_bit_get(bits, i) ? 1.0f : -1.0f;
+            for (size_t i = 0; i < n; i++) to[i] = bnn_bit_sign(bits, i);
     else if (s->weight->spec.dtype == BNN_INT8)
         for (size_t i = 0; i < taps * n; i++) to[i] = whole[i];
     else

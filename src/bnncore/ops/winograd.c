@@ -25,7 +25,7 @@ enum {
 
 typedef struct state {
     bnn_sum sum;
-    const bnn_fgemm_kernel *gemm;
+    const bnn_fgemm_form *gemm;
     const bnn_winograd_kernel *winograd;
     bnn_float_out out;
     uint32_t taps, points, tiles;
@@ -84,7 +84,7 @@ static void pack_point(state *st, uint32_t p, const float *weights, float *rows)
     }
     /* the outputs' rows of the point 1 are all ones, so its sums may begin with the bias */
     const float *begin = p == 1 ? bnn_float_out_begin(s, 0) : NULL;
-    st->gemm->weights_pack(rows, begin, st->depth, s->outputs, st->packed + p * st->packed_floats);
+    st->gemm->pack(rows, begin, st->depth, s->outputs, st->packed + p * st->packed_floats);
 }
 
 static void lay_geometry(state *st) {
@@ -96,7 +96,7 @@ static void lay_geometry(state *st) {
     st->group = (size_t)w->stride_w * s->in_channels;
     st->depth = w->kernel_h * st->group;
     st->row_floats = ((size_t)st->tiles * TILE + st->taps - 1) * st->group;
-    st->packed_floats = bnn_size_align(st->gemm->weights_bytes(st->depth, s->outputs)) / sizeof(float);
+    st->packed_floats = bnn_size_align(st->gemm->bytes(st->depth, s->outputs)) / sizeof(float);
     uint64_t row_bytes = bnn_size_mul((uint64_t)st->points * st->tiles, st->group * sizeof(float));
     st->band = 1;
     st->band_rows = w->kernel_h;
@@ -122,7 +122,7 @@ static void run(const bnn_step *step, const bnn_job *job);
 bnn_status bnn_winograd_prepare(bnn_prepare *p) {
     bnn_step *step = p->step;
     state st = {.sum = bnn_sum_of(step->node, step->in[0]),
-                .gemm = bnn_fgemm_find(p->isa),
+                .gemm = &bnn_fgemm_find(p->isa)->floats,
                 .winograd = bnn_winograd_find(p->isa)};
     const bnn_sum *s = &st.sum;
     lay_geometry(&st);
