@@ -2,9 +2,9 @@
 
     python benchmarks/suite.py --out FOLDER [--isa avx2] [--openvino DIR] [--onnxruntime DIR] [--lce-python PYTHON ...]
 
-Writes into FOLDER: convolutions, dense and networks as JSON, with the machine, the versions and the date; report.md
-with their tables; and plots.py's pictures where matplotlib is there. What is compared, and how, the docstring of each
-script says. A peer that is not installed is left out, and the report says so. `--quick` is for a look at whether it all
+Writes into FOLDER: convolutions, dense, networks and loading as JSON, with the machine, the versions and the date;
+report.md with their tables; and plots.py's pictures where matplotlib is there. What is compared, and how, the docstring
+of each script says. A peer that is not installed is left out, and the report says so. `--quick` is for a look at whether it all
 runs.
 """
 
@@ -50,6 +50,11 @@ def lost(results: dict[str, dict[str, Any]]) -> list[str]:
         for label, name in networks.PEERS.items():
             if label in network["ms"] and network["ms"][label]["least"] < ours:
                 found.append(f"{network['network']}: {name} {network['ms'][label]['least']:.2f} ms, ours {ours:.2f} ms")
+    for load in results.get("loading", {}).get("loads", ()):
+        ours, peer = load["engines"]["bnnengine"], load["engines"].get("onnxruntime")
+        if peer and peer["ready_ms"]["least"] < ours["ready_ms"]["least"]:
+            found.append(f"loading {load['network']}: ONNX Runtime {peer['ready_ms']['least']:.0f} ms, "
+                         f"ours {ours['ready_ms']['least']:.0f} ms")  # fmt: skip
     return found
 
 
@@ -74,7 +79,7 @@ def main() -> None:
     parser.add_argument("--openvino", metavar="DIR", help="folder to import openvino from")
     parser.add_argument("--rounds", type=int, help="of each script (default: its own)")
     parser.add_argument("--core", type=int, default=0, help="core for what runs on one thread")
-    parser.add_argument("--parts", default="convolutions,dense,networks")
+    parser.add_argument("--parts", default="convolutions,dense,networks,loading")
     parser.add_argument("--quick", action="store_true", help="one round, and three small networks")
     networks.add_arguments(parser)
     options = parser.parse_args()
@@ -90,7 +95,7 @@ def main() -> None:
     missing = [name for package, name in PACKAGES.items() if not there[package]]
     missing += [] if options.lce_python else ["Larq Compute Engine"]
     options.out.mkdir(parents=True, exist_ok=True)
-    rounds = {"convolutions": 9, "dense": 9, "networks": 5}
+    rounds = {"convolutions": 9, "dense": 9, "networks": 5, "loading": 7}
     results: dict[str, dict[str, Any]] = {}
     for part in options.parts.split(","):
         script: ModuleType = tables.PARTS_BY_NAME[part]

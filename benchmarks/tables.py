@@ -12,13 +12,28 @@ from pathlib import Path
 import choices
 import convolutions
 import dense
+import loading
 import networks
 import ports
 
 HERE = Path(__file__).parent
-PARTS_BY_NAME = {"convolutions": convolutions, "dense": dense, "networks": networks, "choices": choices, "ports": ports}
+PARTS_BY_NAME = {
+    "convolutions": convolutions,
+    "dense": dense,
+    "networks": networks,
+    "loading": loading,
+    "choices": choices,
+    "ports": ports,
+}
 # which result is whose
-KEYS = {"layers": "convolutions", "batches": "dense", "networks": "networks", "cases": "choices", "loops": "ports"}
+KEYS = {
+    "layers": "convolutions",
+    "batches": "dense",
+    "networks": "networks",
+    "loads": "loading",
+    "cases": "choices",
+    "loops": "ports",
+}
 
 
 def main() -> None:

@@ -65,8 +65,8 @@ class Onnx:
         return self.op("Conv", x, self.constant(weight), **attributes)
 
 
-def session(model: Model, signs: bool, threads: int) -> Callable[[Array], Array]:
-    """A function from one image (1, H, W, C) to the first output."""
+def network(model: Model, signs: bool) -> tuple[Any, str]:
+    """The network from `image` (1, C, H, W) as an ONNX model, and the name of its first output."""
     engine = Onnx(signs)
     spec = model.inputs[0]
     (output, *_) = Translator(model, engine).run({spec.name: "image"})
@@ -76,6 +76,12 @@ def session(model: Model, signs: bool, threads: int) -> Callable[[Array], Array]
     graph = helper.make_graph(engine.nodes, "network", [entry], [leave], engine.initializers)
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     onnx.checker.check_model(proto)
+    return proto, output
+
+
+def session(model: Model, signs: bool, threads: int) -> Callable[[Array], Array]:
+    """A function from one image (1, C, H, W) to the first output."""
+    proto, output = network(model, signs)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     run = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bnnengine import _core
 from bnnengine.errors import InputError, InputTypeError, IsaError
 from bnnengine.spec import TensorSpec
 from bnnengine.threads import default_num_threads
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class Profile:
 
     def chrome_trace(self) -> str:
         """JSON for chrome://tracing or Perfetto (Trace Event Format): one complete event a step, laid end to end."""
+        import json  # here, as a service that never asks for it should start without
+
         events, start = [], 0.0
         for s in self.steps:
             arguments = {"kernel": s.kernel, "macs": s.macs}
@@ -133,7 +135,8 @@ class Engine:
             IsaError: the instruction set is unknown or cannot run here.
         """
         if isinstance(source, (str, os.PathLike)):
-            source = Path(source).read_bytes()
+            with open(source, "rb") as file:
+                source = file.read()
         return cls(
             source, num_threads=num_threads, isa=isa, max_bytes=max_bytes, max_macs=max_macs, fast_math=fast_math
         )

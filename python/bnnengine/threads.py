@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
 
 
-def _cgroup_cpus(root: Path = Path("/sys/fs/cgroup")) -> float:
+def _text(root: str | os.PathLike[str], *names: str) -> str:
+    with open(os.path.join(root, *names)) as file:
+        return file.read()
+
+
+def _cgroup_cpus(root: str | os.PathLike[str] = "/sys/fs/cgroup") -> float:
     """CPUs that a container's quota allows (cgroup v2 cpu.max, v1 cpu.cfs_quota_us); infinity where there is none."""
     try:
-        quota, period = (root / "cpu.max").read_text().split()
+        quota, period = _text(root, "cpu.max").split()
         return math.inf if quota == "max" else int(quota) / int(period)
     except (OSError, ValueError):
         pass
     try:
-        limit = int((root / "cpu" / "cpu.cfs_quota_us").read_text())
-        every = int((root / "cpu" / "cpu.cfs_period_us").read_text())
+        limit = int(_text(root, "cpu", "cpu.cfs_quota_us"))
+        every = int(_text(root, "cpu", "cpu.cfs_period_us"))
         return limit / every if limit > 0 else math.inf
     except (OSError, ValueError, ZeroDivisionError):
         return math.inf
