@@ -4,8 +4,8 @@
 
 Writes into FOLDER: convolutions, dense, networks and loading as JSON, with the machine, the versions and the date;
 report.md with their tables; and plots.py's pictures where matplotlib is there. What is compared, and how, the docstring
-of each script says. A peer that is not installed is left out, and the report says so. `--quick` is for a look at whether
-it all runs.
+of each script says. A peer that is not installed is left out, and the report says so. `--quick` is for a look at
+whether it all runs.
 """
 
 from __future__ import annotations

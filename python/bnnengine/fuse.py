@@ -17,10 +17,23 @@ import numpy.typing as npt
 
 from bnnengine.concats import separate
 from bnnengine.errors import ModelError
-from bnnengine.layers import BatchNorm, Binarize, Conv2d, Dense, Flatten, Layer, MaxPool2d, ScaleBias, Sign, Threshold
+from bnnengine.layers import (
+    BatchNorm,
+    Binarize,
+    Conv2d,
+    Dense,
+    Flatten,
+    GlobalAveragePool,
+    Layer,
+    MaxPool2d,
+    ScaleBias,
+    Sign,
+    Threshold,
+)
 from bnnengine.layers.base import Spec
 from bnnengine.layers.output import Sum
 from bnnengine.model import Model, Node
+from bnnengine.order import late_sums
 from bnnengine.thresholds import float_threshold, integer_threshold, search_threshold
 
 Array = npt.NDArray[Any]
@@ -30,19 +43,41 @@ Rewrite = tuple[int, list[Layer]]
 
 
 def optimize(model: Model) -> Model:
-    """Applies RULES until none applies, and leaves out concatenations that nobody needs."""
-    changed = True
+    """Applies RULES until none applies, leaves out concatenations that nobody needs, and orders what is left."""
+    changed, model = True, unshare_affine(model)
     with np.errstate(over="ignore"):
         while changed:
             model, changed = _pass(model)
-    return separate(model)
+    return late_sums(separate(model))
 
 
-def _pass(model: Model) -> tuple[Model, bool]:
+def unshare_affine(model: Model) -> Model:
+    """A batch norm or scale that only signs and global means read, one for each of them: all of which take it in."""
+    readers, nodes = _readers(model), list(model.nodes)
+    taken = {node.name for node in nodes} | set(model.values)
+    for node in model.nodes:
+        following = readers.get(node.outputs[0], [])
+        if not isinstance(node.layer, (BatchNorm, ScaleBias)) or node.outputs[0] in model.outputs:
+            continue
+        if not all(isinstance(reader.layer, (Sign, Binarize, GlobalAveragePool)) for reader in following):
+            continue
+        for reader in following[1:]:
+            name = _another(node.name, taken)
+            nodes.insert(nodes.index(node), Node(name, node.layer, node.inputs, (name,)))
+            nodes[nodes.index(reader)] = replace(reader, inputs=(name,))
+    return Model(model.inputs, tuple(nodes), model.outputs, model.metadata) if len(nodes) > len(model.nodes) else model
+
+
+def _readers(model: Model) -> dict[str, list[Node]]:
     readers: dict[str, list[Node]] = {}
     for node in model.nodes:
         for value in node.inputs:
             readers.setdefault(value, []).append(node)
+    return readers
+
+
+def _pass(model: Model) -> tuple[Model, bool]:
+    readers = _readers(model)
     chains = []
     for start in model.nodes:
         chain = [start]
@@ -260,6 +295,14 @@ def affine_then_sign(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
     return len(affine) + 1, [Binarize(found.value, found.flip)]
 
 
+def affine_then_mean(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
+    """Batch norm or scale, then the mean over all pixels: the mean first, and one number a channel to scale."""
+    affine, rest = _split(chain)
+    if len(affine) != 1 or not rest or not isinstance(rest[0], GlobalAveragePool) or spec[0] != "float32":
+        return None
+    return 2, [rest[0], affine[0]]
+
+
 def sign_alone(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
     """The file has no sign: it is a threshold at zero."""
     return (1, [Binarize(0.0)]) if isinstance(chain[0], Sign) and spec[0] != "bits" else None
@@ -289,6 +332,7 @@ RULES: tuple[Callable[[Spec, Sequence[Layer]], Rewrite | None], ...] = (
     affine_then_sign,
     batch_norm_into_float_weights,
     sum_then_affine,
+    affine_then_mean,
     sign_alone,
     batch_norm_alone,
 )

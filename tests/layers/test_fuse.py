@@ -6,6 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bnnengine import (
+    Add,
     BatchNorm,
     Binarize,
     BinaryConv2d,
@@ -13,19 +14,24 @@ from bnnengine import (
     Conv2d,
     Dense,
     Flatten,
+    GlobalAveragePool,
+    Graph,
     HardSigmoid,
     Input,
     MaxPool2d,
     Model,
     ModelError,
+    Multiply,
     Node,
     RSign,
     ScaleBias,
     Sequential,
+    Sigmoid,
     Sign,
     TensorSpec,
     fuse,
 )
+from bnnengine.order import late_sums
 
 
 def signs(rng, *shape):
@@ -185,6 +191,7 @@ ALONE = {
     "affine_then_sign": (["ScaleBias", "Binarize"], ["Binarize"]),
     "sum_then_affine": (["BinaryConv2d", "BatchNorm", "MaxPool2d", "Sign"], ["BinaryConv2d", "MaxPool2d", "Sign"]),
     "batch_norm_into_float_weights": (["Conv2d", "BatchNorm", "MaxPool2d"], ["Conv2d", "MaxPool2d"]),
+    "affine_then_mean": (["BatchNorm", "GlobalAveragePool"], ["GlobalAveragePool", "BatchNorm"]),
     "sign_alone": (["MaxPool2d", "Sign"], ["MaxPool2d", "Binarize"]),
     "batch_norm_alone": (["MaxPool2d", "BatchNorm"], ["MaxPool2d", "ScaleBias"]),
 }
@@ -208,7 +215,7 @@ def test_each_rule_alone(rule, monkeypatch):
             plain = {
                 "binary_input": Sign(), "Sign": Sign(), "Flatten": Flatten(), "ScaleBias": ScaleBias(-1.5, 0.25),
                 "Binarize": Binarize(0.5, True), "MaxPool2d": MaxPool2d(2),
-                "HardSigmoid": HardSigmoid(), "RSign": RSign(-0.5),
+                "HardSigmoid": HardSigmoid(), "RSign": RSign(-0.5), "GlobalAveragePool": GlobalAveragePool(),
             }  # fmt: skip
             layers.append(plain[name])
     model = Sequential([Input((6, 6, 2), "float32" if "Conv" not in names[0] else "uint8"), *layers])
@@ -219,7 +226,8 @@ def test_each_rule_alone(rule, monkeypatch):
     assert fused.nodes != model.nodes
     x = random_input(rng, model)
     np.testing.assert_allclose(fused.reference(x), model.reference(x), rtol=1e-5, atol=1e-3)
-    if rule not in (fuse.sum_then_affine, fuse.batch_norm_into_float_weights, fuse.batch_norm_alone):
+    rounding = (fuse.sum_then_affine, fuse.batch_norm_into_float_weights, fuse.affine_then_mean, fuse.batch_norm_alone)
+    if rule not in rounding:
         np.testing.assert_array_equal(fused.reference(x), model.reference(x))
 
 
@@ -356,6 +364,57 @@ def test_an_output_keeps_its_layer_and_its_name():
     model = Sequential([Input((3,)), BinaryDense(np.ones((2, 3))), ScaleBias(2.0, name="y")])
     assert kinds(model.optimize()) == ["BinaryDense"]
     assert model.optimize().outputs == ("y",)
+
+
+def gated(rng):
+    """A binary convolution whose outputs are scaled by means of its input behind a batch norm, as in Real-to-Binary."""
+    g = Graph()
+    x = g.input((5, 5, 4), name="x")
+    normal = g(norm(rng, 4), x, name="bn")
+    y = g(BinaryConv2d(signs(rng, 4, 3, 3, 4), padding=1), g(Sign(), normal), name="conv")
+    z = g(Dense(rng.normal(size=(4, 4))), g(GlobalAveragePool(), normal), name="gate")
+    return g, x, normal, g(Add(), g(Multiply(), y, g(Sigmoid(), z)), x)
+
+
+def test_signs_and_means_of_one_batch_norm_each_take_it_in():
+    rng = np.random.default_rng(5)
+    g, _, _, y = gated(rng)
+    model = g.model(y)
+    fused = model.optimize()
+    assert kinds(fused) == [
+        "Binarize", "GlobalAveragePool", "ScaleBias", "Dense", "Sigmoid", "BinaryConv2d", "Multiply", "Add",
+    ]  # fmt: skip
+    x = random_input(rng, model, 9)
+    np.testing.assert_allclose(fused.reference(x), model.reference(x), rtol=1e-5, atol=1e-5)
+    assert fused.optimize() == fused
+
+
+def test_a_batch_norm_that_others_read_stays_one():
+    g, _, normal, y = gated(np.random.default_rng(5))
+    fused = g.model(y, normal).optimize()
+    assert kinds(fused).count("ScaleBias") == 1
+    assert kinds(fused)[0] == "ScaleBias"
+    g, _, normal, y = gated(np.random.default_rng(5))
+    fused = g.model(g(Add(), y, normal)).optimize()
+    assert kinds(fused).count("ScaleBias") == 1
+
+
+def test_a_sum_stands_before_the_first_layer_that_reads_it():
+    rng = np.random.default_rng(6)
+    g = Graph()
+    x = g.input((6,))
+    first = g(Dense(rng.normal(size=(6, 6))), x, name="first")
+    unread = g(Dense(rng.normal(size=(3, 6))), first, name="unread")
+    second = g(Dense(rng.normal(size=(6, 6))), x, name="second")
+    scale = g(Sigmoid(), x, name="scale")
+    y = g(Add(), g(Multiply(), second, scale), first, name="y")
+    model = g.model(y, unread)
+    late = late_sums(model)
+    assert [node.name for node in late.nodes][:3] == ["scale", "second", "multiply_1"]
+    assert [node.name for node in late.nodes][3:] == ["first", "y", "unread"]
+    a = random_input(rng, model)
+    for got, wanted in zip(late.reference(a), model.reference(a), strict=True):
+        np.testing.assert_array_equal(got, wanted)
 
 
 def test_every_rule_is_listed_once():
