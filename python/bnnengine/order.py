@@ -17,9 +17,8 @@ def late_sums(model: Model) -> Model:
     nodes: list[Node] = []
 
     def take(node: Node) -> None:
-        for value in node.inputs:
-            if value in waiting:
-                take(waiting.pop(value))
+        for value in [value for value in waiting if value in node.inputs]:  # in their own order
+            take(waiting.pop(value))
         nodes.append(node)
 
     for node in model.nodes:
@@ -27,7 +26,6 @@ def late_sums(model: Model) -> Model:
             waiting[node.outputs[0]] = node
         else:
             take(node)
-    for value in list(waiting):
-        if value in waiting:
-            take(waiting.pop(value))
+    while waiting:
+        take(waiting.pop(next(iter(waiting))))
     return Model(model.inputs, tuple(nodes), model.outputs, model.metadata)
