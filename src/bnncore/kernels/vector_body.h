@@ -40,10 +40,10 @@ static void affine(const bnn_rows *r, const float *x, const float *scale, const 
     }
 }
 
-/* z > 0 ? z : z * slope, without a branch for the compiler to make of it. */
+/* z > 0 ? z : z * slope; the product first, so that the compiler makes a choice of it and no branch. */
 static inline float bent(float z, float slope) {
-    float above = z > 0.0f ? z : 0.0f, below = z > 0.0f ? 0.0f : z;
-    return above + below * slope;
+    float product = z * slope;
+    return z > 0.0f ? z : product;
 }
 
 static void prelu(const bnn_rows *r, const float *x, const float *slope, const float *shift_in, const float *shift_out,
