@@ -51,6 +51,8 @@ UNROLLED void tile(const size_t rows, const size_t vectors, const form form, con
         for (size_t j = 0; j < a->segment_k; j++, i++) {
             __m256 w[MAX_VECTORS];
             UNROLL for (size_t v = 0; v < vectors; v++) w[v] = weights_at(form, packed + v / 2 * panel, i, v % 2);
+            /* the next panel, which few rows would wait for where weights come from beyond L2 */
+            if (form == FLOATS && vectors == 2) _mm_prefetch((const char *)floats_at(packed + panel, i), _MM_HINT_T0);
             UNROLL for (size_t r = 0; r < rows; r++) {
                 const __m256 one = _mm256_broadcast_ss(at + r * x_stride + j);
                 UNROLL for (size_t v = 0; v < vectors; v++) sum[r][v] = _mm256_fmadd_ps(one, w[v], sum[r][v]);
