@@ -22,8 +22,8 @@ typedef enum bnn_isa {
  * pop[pixel][n] = sum over taps of popcount(activation of that tap XOR weight n of that tap)
  *
  * The caller lays the (padded) input image out as `cells`, in the variant's own form. A cell covers `pixels_per_cell`
- * output pixels of one output row at one tap: cell i of a row is made from the input pixels i*step + j*mate, j = 0 ..
- * pixels_per_cell-1, where mate is the horizontal stride. The cells of one output pixel are `segments` runs of
+ * output pixels at one tap, neighbours in a row or, where `down` is set, in a column: cell i of a row is made from the
+ * input pixels i*step + j*mate, j = 0 .. pixels_per_cell-1, where mate is the distance of two such neighbours. The cells of one output pixel are `segments` runs of
  * `segment_taps` neighbouring cells (one run a kernel row; one run a tap when the kernel is dilated), in the order of
  * the weights' taps, so neither a gathered copy of the activations nor an index computation is left inside.
  * A matrix product is a 1x1 convolution of an image that is one row of M pixels.
@@ -64,9 +64,10 @@ typedef struct bnn_bgemm_run {
     const bnn_bgemm_shape *shape;
     const void *weights;   /* from weights_pack */
     const void *cells;     /* the cell of output pixel (0, 0), tap 0 */
-    size_t row_bytes;      /* from the cells of an output row to those of the next */
-    size_t tile_bytes;     /* from the cells of pixels_per_cell neighbouring output pixels to those of the next */
+    size_t row_bytes;      /* from the cells of an output row, or of pixels_per_cell rows, to those of the next */
+    size_t tile_bytes;     /* from the cells of a tile's output pixels to those of the next tile in the row */
     uint32_t rows, cols;   /* output pixels; the last tile of a row may be partly unused, and writes only its part */
+    int down;              /* a tile is pixels_per_cell rows of one column; rows is a multiple of that */
     const size_t *segment; /* [segments], bytes from a pixel's first cell to the first cell of each run */
     uint32_t segments, segment_taps;
     uint32_t n_begin, n_end; /* output channels to compute: n_begin a multiple of BNN_BLOCK, n_end too or == outputs */

@@ -5,6 +5,7 @@
 
 typedef struct image {
     uint32_t height, width, kernel_h, kernel_w, stride, dilation, rows, cols;
+    int down; /* where the variant can: tiles of several rows */
 } image;
 
 static int draw_shape(test *t, uint32_t round, bnn_bgemm_shape *s, image *im) {
@@ -33,7 +34,8 @@ static int draw_shape(test *t, uint32_t round, bnn_bgemm_shape *s, image *im) {
                   v[4],
                   v[5],
                   v[6],
-                  v[7]};
+                  v[7],
+                  v[3] > 1 && v[6] % 2 == 0 && below(t, 2)};
     size_t words = bnn_words(s->channels);
     return s->channels * s->taps <= BNN_BGEMM_MAX_K && words * 8 * s->taps * s->outputs <= REGION / 2 &&
            words * 8 * im->height * im->width <= REGION / 2;
@@ -45,21 +47,24 @@ static void run_bgemm(test *t, const bnn_bgemm_kernel *k, const bnn_bgemm_shape 
     size_t segment[16], words = bnn_words(s->channels), cell = k->cell_bytes(s);
     /* as a plan does it: cells for every column when taps share them, else one for each tile */
     int shared = im->kernel_w > 1;
+    int down = k->pixels_per_cell == 2 && im->down;
     uint32_t step = shared || !k->cells_fill ? 1 : im->stride * k->pixels_per_cell;
+    uint32_t tile_rows = down ? 2 : 1, tile_cols = down ? 1 : k->pixels_per_cell;
     size_t per_row = shared || !k->cells_fill ? im->width : (im->cols + k->pixels_per_cell - 1) / k->pixels_per_cell;
     k->weights_pack(s, weights, packed);
     if (k->cells_fill)
-        for (uint32_t y = 0; y < im->height; y++)
-            k->cells_fill(s, pixels + y * im->width * words, im->width, im->stride, step, cells + y * per_row * cell,
-                          per_row);
+        for (uint32_t y = 0; y < im->height - (down ? im->stride : 0); y++)
+            k->cells_fill(s, pixels + y * im->width * words, (down ? im->height - y : 1) * im->width,
+                          im->stride * (down ? im->width : 1), step, cells + y * per_row * cell, per_row);
     uint32_t runs = im->dilation == 1 ? 1 : im->kernel_w;
     for (uint32_t i = 0; i < im->kernel_h * runs; i++)
         segment[i] = (i / runs * im->dilation * per_row + i % runs * im->dilation) * cell;
     bnn_bgemm_run r = {.shape = s,
                        .weights = packed,
                        .cells = k->cells_fill ? (const void *)cells : pixels,
-                       .row_bytes = im->stride * per_row * cell,
-                       .tile_bytes = im->stride * k->pixels_per_cell / step * cell,
+                       .down = down,
+                       .row_bytes = im->stride * tile_rows * per_row * cell,
+                       .tile_bytes = im->stride * tile_cols / step * cell,
                        .rows = im->rows,
                        .cols = im->cols,
                        .segment = segment,

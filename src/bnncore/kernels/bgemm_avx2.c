@@ -234,18 +234,23 @@ static size_t scratch_bytes(const bnn_bgemm_shape *shape, uint32_t rows, uint32_
     return TILES * sizeof(counts) + sums_most(shape) * sizeof(sums) + walk_bytes(shape);
 }
 
-/* Output pixels go in pairs along their row. */
+/* Output pixels go in pairs along their row, or down two rows. */
 typedef struct place {
     uint32_t y, x;
+    const unsigned char *row, *cells; /* the row's first cells, and these pixels' */
 } place;
 
-static inline place place_next(const bnn_bgemm_run *r, place at) {
-    at.x += 2;
-    return at.x < r->cols ? at : (place){at.y + 1, 0};
+static inline size_t pairs_of(const bnn_bgemm_run *r) {
+    return r->down ? (size_t)r->rows / 2 * r->cols : (size_t)r->rows * ((r->cols + 1) / 2);
 }
 
-static inline const unsigned char *cells_at(const bnn_bgemm_run *r, place at) {
-    return (const unsigned char *)r->cells + at.y * r->row_bytes + at.x / 2 * r->tile_bytes;
+/* across: a pair's columns, 2, or 1 where it goes down two rows */
+static inline place place_next(const bnn_bgemm_run *r, uint32_t across, place at) {
+    at.x += across;
+    at.cells += r->tile_bytes;
+    if (at.x < r->cols) return at;
+    at.row += r->row_bytes;
+    return (place){at.y + (across == 2 ? 1 : 2), 0, at.row, at.row};
 }
 
 /* Fetches a tile's share of the weights of the next part into L2: between few tiles there is no time to wait for them.
@@ -258,9 +263,10 @@ static inline void fetch_share(const uint8_t *next, const uint8_t *end, size_t t
 }
 
 /* Both pixels of a pair, of which the second may lie past the row. */
-UNROLLED void pair_put(const out_panel *out, place at, uint32_t cols, const counts32 a[2], const counts32 b[2]) {
+UNROLLED void pair_put(const bnn_bgemm_run *r, const out_panel *out, uint32_t across, place at, const counts32 a[2],
+                       const counts32 b[2]) {
     out_put(out, at.y, at.x, a[0], b[0]);
-    if (at.x + 1 < cols) out_put(out, at.y, at.x + 1, a[1], b[1]);
+    if (at.x + across - 1 < r->cols) out_put(out, at.y + 2 - across, at.x + across - 1, a[1], b[1]);
 }
 
 UNROLLED void panel_run(const bnn_bgemm_run *r, uint32_t n, const uint32_t width) {
@@ -271,29 +277,30 @@ UNROLLED void panel_run(const bnn_bgemm_run *r, uint32_t n, const uint32_t width
     const walk k = walk_of(r, width, (void *)(s + sums_most(r->shape)));
     const out_panel out = out_panel_of(r, n, width);
     const int wide = width == PANEL;
+    const uint32_t across = r->down ? 1 : 2;
     const size_t pairs = wide ? 1 : 2; /* in a tile */
     const size_t parts = k.blocks > PART ? (k.blocks + PART - 1) / PART : 1;
-    size_t left = (size_t)r->rows * ((r->cols + 1) / 2); /* pairs */
-    for (place start = {0, 0}, at = start; left; start = at) {
+    size_t left = pairs_of(r);
+    for (place start = {0, 0, r->cells, r->cells}, at = start; left; start = at) {
         const size_t batch = left < TILES * pairs ? left : TILES * pairs, tiles = (batch + pairs - 1) / pairs;
         left -= batch;
         for (size_t part = 0; part < parts; part++) {
             const size_t begin = k.blocks * part / parts, end = k.blocks * (part + 1) / parts;
             at = start;
-            for (size_t tile = 0; tile < tiles; tile++, at = place_next(r, at)) {
+            for (size_t tile = 0; tile < tiles; tile++, at = place_next(r, across, at)) {
                 const place first = at;
                 const int two = !wide && 2 * tile + 1 < batch;
-                if (two) at = place_next(r, at);
+                if (two) at = place_next(r, across, at);
                 fetch_share(panel + end * BLOCK * width, weights_end, tile, tiles);
                 counts c =
-                    counts_sum(s, part_sums(&k, begin, end, cells_at(r, first), cells_at(r, at), panel, wide, s));
+                    counts_sum(s, part_sums(&k, begin, end, first.cells, at.cells, panel, wide, s));
                 if (part) c = counts_add(c, waiting + tile);
                 if (part + 1 < parts) {
                     waiting[tile] = c;
                     continue;
                 }
-                pair_put(&out, first, r->cols, c.a, c.b);
-                if (two) pair_put(&out, at, r->cols, c.b, c.b);
+                pair_put(r, &out, across, first, c.a, c.b);
+                if (two) pair_put(r, &out, across, at, c.b, c.b);
             }
         }
     }

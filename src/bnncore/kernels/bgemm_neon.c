@@ -209,7 +209,9 @@ UNROLLED void panel_run(const bnn_bgemm_run *r, uint32_t n, const uint32_t vecto
     const uint8_t *panel = (const uint8_t *)r->weights + n / NEON_PANEL * panel_bytes(r->shape);
     const size_t *walk = r->scratch;
     counts *count = (counts *)(void *)((unsigned char *)r->scratch + walk_bytes(r->shape));
-    const size_t triples = triples_of(r->shape), row_pairs = (r->cols + 1) / 2, pairs = r->rows * row_pairs;
+    const uint32_t down = r->down ? 2 : 1, across = r->down ? 1 : 2; /* rows and columns of a pair */
+    const size_t triples = triples_of(r->shape), row_pairs = (r->cols + across - 1) / across;
+    const size_t pairs = r->rows / down * row_pairs;
     for (size_t start = 0; start < pairs; start += WAITING * PAIRS) {
         const size_t stop = pairs - start < WAITING * PAIRS ? pairs : start + WAITING * PAIRS;
         for (size_t begin = 0; begin < triples; begin += PART) {
@@ -218,8 +220,9 @@ UNROLLED void panel_run(const bnn_bgemm_run *r, uint32_t n, const uint32_t vecto
                 const unsigned char *cells[PAIRS];
                 uint32_t y[PAIRS], x[PAIRS], used = stop - pair < PAIRS ? (uint32_t)(stop - pair) : PAIRS;
                 for (uint32_t p = 0; p < used; p++) {
-                    y[p] = (uint32_t)((pair + p) / row_pairs), x[p] = (uint32_t)((pair + p) % row_pairs) * 2;
-                    cells[p] = (const unsigned char *)r->cells + y[p] * r->row_bytes + x[p] / 2 * r->tile_bytes;
+                    const size_t row = (pair + p) / row_pairs, col = (pair + p) % row_pairs;
+                    cells[p] = (const unsigned char *)r->cells + row * r->row_bytes + col * r->tile_bytes;
+                    y[p] = (uint32_t)row * down, x[p] = (uint32_t)col * across;
                 }
                 uint16_t(*c)[NEON_PANEL] = count[triples > PART ? (pair - start) / PAIRS : 0];
                 if (used == PAIRS)
@@ -228,7 +231,8 @@ UNROLLED void panel_run(const bnn_bgemm_run *r, uint32_t n, const uint32_t vecto
                     tile_add(cells, walk, panel, begin, end, 1, vectors, c);
                 for (uint32_t p = 0; p < used && end == triples; p++) {
                     neon_out_put(r, y[p], x[p], n, vectors * LANES, c[2 * p]);
-                    if (x[p] + 1 < r->cols) neon_out_put(r, y[p], x[p] + 1, n, vectors * LANES, c[2 * p + 1]);
+                    const uint32_t mate_y = y[p] + down - 1, mate_x = x[p] + across - 1;
+                    if (mate_x < r->cols) neon_out_put(r, mate_y, mate_x, n, vectors * LANES, c[2 * p + 1]);
                 }
             }
         }

@@ -18,6 +18,7 @@ static void lay_geometry(bnn_direct *st) {
     st->cell = st->gemm->cell_bytes(&st->shape);
     st->flat = bnn_window_is_point(w);
     st->shared = w->kernel_w > 1;
+    st->down = st->shared && st->gemm->cells_fill && w->out_w % st->gemm->pixels_per_cell;
     st->copied = padded || st->planes > 1;
     /* a copied row holds just the columns that some window reads */
     st->pitch = st->copied ? (w->out_w - 1) * w->stride_w + (w->kernel_w - 1) * w->dilation_w + 1 : w->in_w;
@@ -37,6 +38,7 @@ static void lay_band(bnn_direct *st) {
         uint64_t counts = bnn_size_mul(st->flat ? 1 : w->out_w, (uint64_t)st->tables.padded * 4);
         if (fit > COUNT_BYTES / counts) fit = COUNT_BYTES / counts;
     }
+    if (st->down) fit -= fit % st->gemm->pixels_per_cell;
     st->band = (uint32_t)(fit < 4 ? 4 : fit);
     if (st->band > rows) st->band = (uint32_t)rows;
 }
@@ -49,6 +51,7 @@ static void lay_pieces(bnn_direct *st) {
     if (fit < PIECE_PIXELS) fit = PIECE_PIXELS;
     st->piece_cols = st->flat && cols > fit ? (uint32_t)fit : cols;
     st->piece_rows = (uint32_t)((fit + cols - 1) / cols);
+    if (st->down) st->piece_rows = (uint32_t)bnn_round_up(st->piece_rows, st->gemm->pixels_per_cell);
     if (st->piece_rows > rows) st->piece_rows = rows;
 }
 

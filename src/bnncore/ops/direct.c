@@ -9,6 +9,7 @@ typedef struct strip {
     const uint64_t *pixels; /* plane 0 */
     size_t plane_words;
     uint32_t in_rows, pitch, rows, cols;
+    int down; /* tiles are of pixels_per_cell rows */
     const uint16_t *row_class, *col_class;
     uint32_t n_begin, n_end;
     void *out;    /* the first pixel's outputs */
@@ -38,6 +39,10 @@ static void settle_strip(const bnn_direct *st, const strip *s, int32_t *counts) 
             settle(st, (uint32_t)s->row_class[y] + s->col_class[x], s->n_begin, s->n_end, counts + s->n_begin, out);
 }
 
+static uint32_t tile_rows(const bnn_direct *st, const strip *s) { return s->down ? st->gemm->pixels_per_cell : 1; }
+
+static uint32_t tile_cols(const bnn_direct *st, const strip *s) { return s->down ? 1 : st->gemm->pixels_per_cell; }
+
 /* Runs the kernel over the strip, in pieces where followers take them while they are in the first-level cache. */
 static void run_pieces(const bnn_direct *st, const strip *s, bnn_bgemm_run r, const bnn_job *job) {
     const bnn_bgemm_run whole = r;
@@ -47,8 +52,8 @@ static void run_pieces(const bnn_direct *st, const strip *s, bnn_bgemm_run r, co
         for (size_t x = 0; x < s->cols; x += cols) {
             r.rows = (uint32_t)(s->rows - y < rows ? s->rows - y : rows);
             r.cols = (uint32_t)(s->cols - x < cols ? s->cols - x : cols);
-            r.cells =
-                (const unsigned char *)whole.cells + y * r.row_bytes + x / st->gemm->pixels_per_cell * r.tile_bytes;
+            r.cells = (const unsigned char *)whole.cells + y / tile_rows(st, s) * r.row_bytes +
+                      x / tile_cols(st, s) * r.tile_bytes;
             r.out.row_class = whole.out.row_class + y;
             r.out.data = s->local ? s->out : (unsigned char *)s->out + (y * s->cols + x) * pixel_bytes;
             st->gemm->run(&r);
@@ -65,12 +70,15 @@ static void run_strip(const bnn_direct *st, const strip *s, const bnn_job *job) 
     int32_t *counts = (int32_t *)(void *)(scratch + st->counts_at);
     size_t per_row = bnn_direct_row_cells(st, s->pitch, s->cols), pixels = (size_t)s->rows * s->cols;
     uint32_t step = st->shared || !k->cells_fill ? 1 : w->stride_w * k->pixels_per_cell;
+    uint32_t cell_rows = s->down ? s->in_rows - w->stride_h : s->in_rows;
+    size_t mate = s->down ? (size_t)w->stride_h * s->pitch : w->stride_w;
     bnn_bgemm_run r = {.shape = &st->shape,
                        .weights = st->packed,
                        .rows = s->rows,
                        .cols = s->cols,
-                       .row_bytes = w->stride_h * per_row * st->cell,
-                       .tile_bytes = (size_t)w->stride_w * k->pixels_per_cell / step * st->cell,
+                       .down = s->down,
+                       .row_bytes = (size_t)w->stride_h * tile_rows(st, s) * per_row * st->cell,
+                       .tile_bytes = (size_t)w->stride_w * tile_cols(st, s) / step * st->cell,
                        .segment = st->segment,
                        .segments = st->segments,
                        .segment_taps = st->segment_taps,
@@ -98,8 +106,9 @@ static void run_strip(const bnn_direct *st, const strip *s, const bnn_job *job) 
         const uint64_t *from = s->pixels + plane * s->plane_words;
         r.cells = from;
         if (k->cells_fill) {
-            for (uint32_t y = 0; y < s->in_rows; y++)
-                k->cells_fill(&st->shape, from + (size_t)y * s->pitch * st->words, s->pitch, w->stride_w, step,
+            for (uint32_t y = 0; y < cell_rows; y++)
+                k->cells_fill(&st->shape, from + (size_t)y * s->pitch * st->words,
+                              s->down ? (size_t)(s->in_rows - y) * s->pitch : s->pitch, mate, step,
                               cells + y * per_row * st->cell, per_row);
             r.cells = cells;
         }
@@ -156,13 +165,17 @@ static void run_image(const bnn_direct *st, const unsigned char *image, size_t a
                       uint32_t n0, uint32_t n1, unsigned char *out, int local, const bnn_job *job) {
     const bnn_window *w = &st->sum.window;
     size_t row_bytes = out_elements(st) * (st->sum.to_bits ? 8 : 4) * w->out_w;
-    for (uint32_t y = y0; y < y1; y += st->band) {
-        uint32_t rows = y1 - y < st->band ? y1 - y : st->band;
+    for (uint32_t y = y0, rows; y < y1; y += rows) {
+        rows = y1 - y < st->band ? y1 - y : st->band;
+        uint32_t left_over = rows % st->gemm->pixels_per_cell;
+        int down = st->down && rows > left_over;
+        if (down) rows -= left_over;
         int64_t first = (int64_t)y * w->stride_h - w->pad_top;
         strip s = {.in_rows = bnn_direct_in_rows(w, rows),
                    .pitch = st->pitch,
                    .rows = rows,
                    .cols = w->out_w,
+                   .down = down,
                    .row_class = st->tables.rows.of + y,
                    .col_class = st->tables.cols.of,
                    .n_begin = n0,

@@ -26,6 +26,7 @@ typedef struct bnn_direct {
     size_t *segment;
     uint32_t segments, segment_taps;
     int flat;                                         /* 1x1 windows: the batch is one row of pixels */
+    int down;                                         /* cells pair rows, since columns would leave one over */
     int shared;                                       /* a cell serves several taps, so there is one for every column */
     uint32_t planes;                                  /* 1 for bits, 8 for uint8 */
     uint32_t pitch;                                   /* pixels in a row that windows are read from */
