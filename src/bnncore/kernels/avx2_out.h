@@ -7,6 +7,8 @@
 
 #include <immintrin.h>
 
+enum { FEW_PIXELS = 64 };
+
 /* Counts of 32 neighbouring channels, 16 bits each. */
 typedef struct counts32 {
     __m256i low, high; /* channels 0 to 15, 16 to 31 */
@@ -18,12 +20,14 @@ typedef struct out_panel {
     const int16_t *level; /* of channel n in border class 0 */
     size_t padded;        /* from a class to the next */
     uint32_t n, width, left;
+    int few; /* pixels: too few to hide that the next panel's levels come from beyond L2 */
 } out_panel;
 
 static inline out_panel out_panel_of(const bnn_bgemm_run *r, uint32_t n, uint32_t width) {
     const uint32_t left = r->n_end - n < width ? r->n_end - n : width;
     const int16_t *level = r->out.kind == BNN_OUT_COUNTS ? NULL : r->out.level + n;
-    return (out_panel){&r->out, level, bnn_round_up(r->shape->outputs, BNN_BLOCK), n, width, left};
+    const int few = (size_t)r->rows * r->cols <= FEW_PIXELS;
+    return (out_panel){&r->out, level, bnn_round_up(r->shape->outputs, BNN_BLOCK), n, width, left, few};
 }
 
 /* Bit i: count of channel i > level[i]. */
@@ -57,12 +61,21 @@ static inline void out_put_counts(const out_panel *p, int32_t *to, __m128i pop) 
     _mm256_storeu_si256((__m256i *)(void *)to, sum);
 }
 
+/* The levels of a panel, two lines. */
+static inline void fetch_levels(const int16_t *level) {
+    _mm_prefetch((const char *)level, _MM_HINT_T0);
+    _mm_prefetch((const char *)(level + BNN_BLOCK / 2), _MM_HINT_T0);
+}
+
 /* Counts of pixel (y, x); a panel of width 32 has no second half. */
 static inline void out_put(const out_panel *p, uint32_t y, uint32_t x, counts32 a, counts32 b) {
     const bnn_out *out = p->out;
     const size_t at = y * out->row_stride + x * out->stride;
     const int16_t *level = p->level;
-    if (out->kind != BNN_OUT_COUNTS) level += ((size_t)out->row_class[y] + out->col_class[x]) * p->padded;
+    if (out->kind != BNN_OUT_COUNTS) {
+        level += ((size_t)out->row_class[y] + out->col_class[x]) * p->padded;
+        if (p->few) fetch_levels(level + BNN_BLOCK);
+    }
     if (out->kind == BNN_OUT_BITS) {
         const uint64_t high = p->width > 32 ? counts32_above(b, level + 32) : ~UINT32_C(0);
         const uint64_t above = counts32_above(a, level) | high << 32;
