@@ -40,8 +40,8 @@ enum { BNN_BGEMM_MAX_K = 16383 };
 
 typedef enum bnn_out_kind {
     BNN_OUT_BITS,   /* bit n = (pop[n] <= level[n]) XOR flip[n] */
-    BNN_OUT_FLOAT,  /* (float)(level[n] - 2 * pop[n]) * scale[n] + bias[n], rounded after the product and after the sum
-                     */
+    BNN_OUT_FLOAT,  /* (float)(level[n] - 2 * pop[n]) * scale[n] + bias[n], and + with[n] where there is one, each step
+                     * rounded */
     BNN_OUT_COUNTS, /* counts[n] += pop[n] << shift */
 } bnn_out_kind;
 
@@ -55,6 +55,7 @@ typedef struct bnn_out {
     const uint16_t *col_class; /* [cols] */
     const uint64_t *flip;      /* BITS */
     const float *scale, *bias; /* FLOAT */
+    const float *with;         /* FLOAT: lies as data does, and may be data; or NULL */
     uint32_t shift;            /* COUNTS */
     void *data;                /* uint64_t, float or int32_t; pixel (y, x), channel 0 at y * row_stride + x * stride */
     size_t row_stride, stride; /* in elements of data; COUNTS: stride holds the padded outputs; FLOAT: just outputs */

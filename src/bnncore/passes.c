@@ -52,6 +52,16 @@ static int can_feed(const bnn_plan *plan, uint32_t head) {
     return 1;
 }
 
+/* The input that the first step behind `head` adds to what the head makes, counted from 1, if the head can do that and
+ * nobody else wants its output as it is; else 0. */
+static uint32_t addend_of(const bnn_plan *plan, uint32_t head) {
+    const bnn_step *first = &plan->steps[head], *add = first + 1;
+    if (!first->adds || !first->followers || !add->addition) return 0;
+    uint32_t made = first->node->outputs[0], k = add->node->inputs[0] == made ? 1 : 0;
+    if (add->node->inputs[k] == made) return 0;
+    return read_up_to(plan, made, head + 1) ? k + 1 : 0;
+}
+
 void bnn_plan_passes(bnn_plan *plan) {
     uint32_t head = 0;
     for (uint32_t i = 0; i < plan->step_count; i++) {
@@ -62,6 +72,7 @@ void bnn_plan_passes(bnn_plan *plan) {
         plan->steps[i].head = plan->steps[i].pass = head;
     }
     for (head = 0; head < plan->step_count; head += 1 + plan->steps[head].followers) {
+        plan->steps[head].addend = addend_of(plan, head);
         if (!can_feed(plan, head)) continue;
         uint32_t pool = head + 1 + plan->steps[head].followers;
         plan->steps[head].feeds = 1;

@@ -114,6 +114,7 @@ static void case_bgemm(test *t, uint32_t round) {
         scale[i] = ((float)below(t, 2001) - 1000.0f) / 617.0f;
         bias[i] = ((float)below(t, 2001) - 1000.0f) / 7.0f;
     }
+    const int adds = below(t, 2); /* to what is there */
     for (int kind = BNN_OUT_BITS; kind <= BNN_OUT_COUNTS; kind++) {
         unsigned char *expected, *got;
         blank(t, &expected, &got);
@@ -132,12 +133,20 @@ static void case_bgemm(test *t, uint32_t round) {
                        .row_stride = stride * im.cols,
                        .stride = stride};
         if (kind == BNN_OUT_COUNTS) memset(expected, 0, bytes), memset(got, 0, bytes);
+        if (kind == BNN_OUT_FLOAT && adds) {
+            float *with = (float *)(void *)expected;
+            for (size_t i = 0; i < bytes / sizeof *with; i++) with[i] = any_float(t);
+            memcpy(got, expected, bytes);
+            out.with = with;
+        }
         run_bgemm(t, &bnn_bgemm_ref, &s, &im, weights, pixels, out);
         out.data = got;
+        if (out.with) out.with = (const float *)(const void *)got;
         run_bgemm(t, k, &s, &im, weights, pixels, out);
         if (kind == BNN_OUT_COUNTS) /* what a variant leaves in the pads past `outputs` is its own affair */
             for (size_t i = 0; i < (size_t)im.rows * im.cols; i++)
                 memset(got + (i * padded + s.outputs) * 4, 0, (padded - s.outputs) * 4);
+        if (out.with) same_nans(expected, bytes / 4), same_nans(got, bytes / 4);
         static const char *const name[] = {"bgemm bits", "bgemm float", "bgemm counts"};
         const uint32_t sizes[] = {im.rows,     im.cols,     s.outputs, s.channels,
                                   im.kernel_h, im.kernel_w, im.stride, im.dilation};

@@ -107,6 +107,11 @@ static bnn_job job_with(const chunk *c, const bnn_step *step, uint32_t thread, u
         followers[i] = (bnn_follower){step + 1 + i, job_of(c, step + 1 + i, thread, share, shares)};
     job.followers = followers;
     job.follower_count = step->followers;
+    if (step->addend) { /* the head does the first one's work */
+        job.with = followers[0].job.in[step->addend - 1];
+        job.out[0] = followers[0].job.out[0];
+        job.followers++, job.follower_count--;
+    }
     return job;
 }
 

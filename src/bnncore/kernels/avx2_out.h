@@ -43,16 +43,20 @@ static inline __m256i out_lanes(uint32_t lanes) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
-/* Eight dot products of channels i to i + 7. */
-static inline void out_put_float(const out_panel *p, float *to, __m128i dot, uint32_t i) {
+/* Eight dot products of channels i to i + 7; `with` is as bnn_out's, at this pixel. */
+static inline void out_put_float(const out_panel *p, float *to, const float *with, __m128i dot, uint32_t i) {
     if (i >= p->left) return;
     const __m256 x = _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(dot));
     const __m256 product = _mm256_mul_ps(x, _mm256_loadu_ps(p->out->scale + p->n + i));
-    const __m256 sum = _mm256_add_ps(product, _mm256_loadu_ps(p->out->bias + p->n + i));
-    if (p->left - i >= 8)
+    __m256 sum = _mm256_add_ps(product, _mm256_loadu_ps(p->out->bias + p->n + i));
+    if (p->left - i >= 8) {
+        if (with) sum = _mm256_add_ps(sum, _mm256_loadu_ps(with + i));
         _mm256_storeu_ps(to + i, sum);
-    else
-        _mm256_maskstore_ps(to + i, out_lanes(p->left - i), sum);
+        return;
+    }
+    const __m256i lanes = out_lanes(p->left - i);
+    if (with) sum = _mm256_add_ps(sum, _mm256_maskload_ps(with + i, lanes));
+    _mm256_maskstore_ps(to + i, lanes, sum);
 }
 
 static inline void out_put_counts(const out_panel *p, int32_t *to, __m128i pop) {
@@ -87,10 +91,11 @@ static inline void out_put(const out_panel *p, uint32_t y, uint32_t x, counts32 
         const __m256i pop = sixteen[i / 16];
         if (out->kind == BNN_OUT_FLOAT) { /* level - 2 * pop is a dot product, so 16 bits hold it */
             float *to = (float *)out->data + at + p->n;
+            const float *with = out->with ? out->with + at + p->n : NULL;
             const __m256i twice = _mm256_add_epi16(pop, pop);
             const __m256i dot = _mm256_sub_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(level + i)), twice);
-            out_put_float(p, to, _mm256_castsi256_si128(dot), i);
-            out_put_float(p, to, _mm256_extracti128_si256(dot, 1), i + 8);
+            out_put_float(p, to, with, _mm256_castsi256_si128(dot), i);
+            out_put_float(p, to, with, _mm256_extracti128_si256(dot, 1), i + 8);
         } else {
             int32_t *to = (int32_t *)out->data + at + p->n + i;
             out_put_counts(p, to, _mm256_castsi256_si128(pop));

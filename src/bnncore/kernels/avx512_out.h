@@ -30,9 +30,14 @@ static inline void out_bits(const out_pixel *p, uint32_t n, __m512i pop, uint16_
     memcpy(p->out + n / 8, &bits, sizeof bits);
 }
 
-static inline void out_floats(const out_pixel *p, uint32_t n, __m512i pop, __mmask16 lanes, __m512 scale, __m512 bias) {
+static inline void out_floats(const bnn_out *out, const out_pixel *p, uint32_t n, __m512i pop, __mmask16 lanes,
+                              __m512 scale, __m512 bias) {
     const __m512 dot = _mm512_cvtepi32_ps(_mm512_sub_epi32(out_level(p, n), _mm512_slli_epi32(pop, 1)));
-    _mm512_mask_storeu_ps((float *)(void *)p->out + n, lanes, _mm512_add_ps(_mm512_mul_ps(dot, scale), bias));
+    float *to = (float *)(void *)p->out + n;
+    __m512 sum = _mm512_add_ps(_mm512_mul_ps(dot, scale), bias);
+    if (out->with)
+        sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(lanes, out->with + (to - (const float *)out->data)));
+    _mm512_mask_storeu_ps(to, lanes, sum);
 }
 
 static inline void out_counts(const out_pixel *p, uint32_t n, __m512i pop, __mmask16 lanes, __m128i shift) {
@@ -50,7 +55,7 @@ UNROLLED void out_put(const bnn_bgemm_run *r, const out_pixel *p, const int pixe
         UNROLL for (int i = 0; i < pixels; i++) out_bits(p + i, n, pop[i], flip);
     } else if (out->kind == BNN_OUT_FLOAT) {
         const __m512 scale = _mm512_loadu_ps(out->scale + n), bias = _mm512_loadu_ps(out->bias + n);
-        UNROLL for (int i = 0; i < pixels; i++) out_floats(p + i, n, pop[i], lanes, scale, bias);
+        UNROLL for (int i = 0; i < pixels; i++) out_floats(out, p + i, n, pop[i], lanes, scale, bias);
     } else {
         const __m128i shift = _mm_cvtsi32_si128((int)out->shift);
         UNROLL for (int i = 0; i < pixels; i++) out_counts(p + i, n, pop[i], lanes, shift);

@@ -36,7 +36,8 @@ static void put(const bnn_out *out, uint32_t y, uint32_t x, uint32_t n, uint32_t
         *word = (n % 64 ? *word : 0) | bit << n % 64; /* channels come in order, so the first one clears the word */
     } else if (out->kind == BNN_OUT_FLOAT) {
         float product = (float)(level[n] - 2 * (int32_t)pop) * out->scale[n];
-        ((float *)out->data)[at + n] = product + out->bias[n];
+        float sum = product + out->bias[n];
+        ((float *)out->data)[at + n] = out->with ? sum + out->with[at + n] : sum;
     } else {
         ((int32_t *)out->data)[at + n] += (int32_t)(pop << out->shift);
     }

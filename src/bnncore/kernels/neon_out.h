@@ -53,20 +53,21 @@ static inline void neon_out_put(const bnn_bgemm_run *r, uint32_t y, uint32_t x, 
         return;
     }
     float *data = (float *)out->data + at + n;
-    const float *scale = out->scale + n, *bias = out->bias + n;
+    const float *scale = out->scale + n, *bias = out->bias + n, *with = out->with ? out->with + at + n : NULL;
     const uint32_t left = r->n_end - n < width ? r->n_end - n : width;
     for (uint32_t i = 0; i < left; i += 8) {
         int16x8_t dot = vsubq_s16(vld1q_s16(level + i), vshlq_n_s16(neon_out_load(pop + i), 1));
         float32x4_t low = neon_out_float(vget_low_s16(dot), scale + i, bias + i);
         float32x4_t high = neon_out_float(vget_high_s16(dot), scale + i + 4, bias + i + 4);
         if (left - i >= 8) {
+            if (with) low = vaddq_f32(low, vld1q_f32(with + i)), high = vaddq_f32(high, vld1q_f32(with + i + 4));
             vst1q_f32(data + i, low);
             vst1q_f32(data + i + 4, high);
         } else {
             float last[8];
             vst1q_f32(last, low);
             vst1q_f32(last + 4, high);
-            for (uint32_t j = i; j < left; j++) data[j] = last[j - i];
+            for (uint32_t j = i; j < left; j++) data[j] = with ? last[j - i] + with[j] : last[j - i];
         }
     }
 }

@@ -176,5 +176,6 @@ bnn_status bnn_binary_sum_prepare(bnn_prepare *p) {
     step->isa = gemm->isa;
     step->run = bnn_direct_run;
     step->bands = 1;
+    step->adds = !gather && st.planes == 1 && !st.gemv && !st.sum.to_bits;
     return BNN_OK;
 }

@@ -56,6 +56,8 @@ static void run_pieces(const bnn_direct *st, const strip *s, bnn_bgemm_run r, co
                       x / tile_cols(st, s) * r.tile_bytes;
             r.out.row_class = whole.out.row_class + y;
             r.out.data = s->local ? s->out : (unsigned char *)s->out + (y * s->cols + x) * pixel_bytes;
+            if (job->with)
+                r.out.with = (const float *)job->with + (s->pixel + y * s->cols + x) * st->sum.outputs;
             st->gemm->run(&r);
             bnn_part part = {s->pixel + y * s->cols + x, (size_t)r.rows * r.cols, s->n_begin, s->n_end - s->n_begin};
             bnn_follow(job, &part);

@@ -73,6 +73,7 @@ static bnn_status prepare(bnn_prepare *p, bnn_merge kind) {
     step->run = bnn_run_parts;
     step->part = part;
     step->bands = 1;
+    step->addition = kind == BNN_ADD && st->fit == SAME;
     return BNN_OK;
 }
 

@@ -49,6 +49,9 @@ struct bnn_step {
     /* Set by operators that work on each pixel by itself: they do any part of their output, and run is bnn_run_parts.
      * Such a step runs within the pass of the step before it, part by part, while the numbers are in cache. */
     void (*part)(const bnn_step *step, const bnn_job *job, const bnn_part *part);
+    int addition;       /* of two inputs of the output's shape */
+    int adds;           /* as a head it can do the addition behind it while it writes its output (job->with) */
+    uint32_t addend;    /* and does: that addition's other input, counted from 1; else 0 */
     int bands;          /* run calls bnn_follow for each part of its output that it has finished */
     uint32_t followers; /* how many of the next steps run in this one's pass */
     uint32_t head;      /* the step behind which this one runs part by part, or itself */
@@ -79,6 +82,7 @@ typedef struct bnn_prepare {
 struct bnn_job {
     const void *in[BNN_NODE_INPUTS];
     void *out[BNN_NODE_OUTPUTS];
+    const void *with; /* what is added to the output, or NULL */
     uint32_t batch;
     uint32_t thread, threads;
     unsigned char *scratch;
