@@ -152,15 +152,18 @@ typedef struct bnn_fgemm_kernel {
 
 /* ---- winograd: minimal filtering along a row ------------------------------------------------------------------------
  *
- * 4 outputs of `taps` taps, 3 or 4, take taps + 3 products each instead of 4 * taps, by the polynomials' values at 0,
- * 1, -1, 2, -2, infinity and, for 4 taps, 1/2 (Winograd 1980, Arithmetic Complexity of Computations; arXiv:1509.09308
- * for convolutions). ops/winograd.c has the taps' values; here are the inputs' values and the way back. Each step is
- * rounded, so that all variants give the same bits.
+ * A tile of 4 outputs of 3 taps takes 6 products instead of 12, and one of 5 outputs of 4 taps 8 instead of 20, by the
+ * polynomials' values at 0, 1, -1, 2, -2, infinity and, for 4 taps, 1/2 and -1/2 (Winograd 1980, Arithmetic Complexity
+ * of Computations; arXiv:1509.09308 for convolutions). ops/winograd.c has the taps' values; here are the inputs' values
+ * and the way back. Each step is rounded, so that all variants give the same bits.
  *
- * input: tile t sees taps + 3 groups of n numbers from x + t * 4 * n on; v[point * v_point + t * v_tile + c], c < n.
- * output: pixel 4 * t + q, q < 4, from m[point * m_point + t * n + c] to y[pixel * y_stride + c], c < n.
+ * input: tile t sees `points` groups of n numbers from x + t * tile * n on; v[point * v_point + t * v_tile + c], c < n.
+ * output: pixel tile * t + q, q < tile, from m[point * m_point + t * n + c] to y[pixel * y_stride + c], c < n.
  */
-enum { BNN_WINOGRAD_TILE = 4, BNN_WINOGRAD_MOST_TAPS = 4, BNN_WINOGRAD_MOST_POINTS = 7 };
+enum { BNN_WINOGRAD_MOST_TAPS = 4, BNN_WINOGRAD_MOST_TILE = 5, BNN_WINOGRAD_MOST_POINTS = 8 };
+
+static inline uint32_t bnn_winograd_tile(uint32_t taps) { return taps + 1; }
+static inline uint32_t bnn_winograd_points(uint32_t taps) { return 2 * taps; }
 
 typedef struct bnn_winograd_kernel {
     bnn_isa isa;

@@ -67,17 +67,17 @@ static void case_norm(test *t, uint32_t round) {
 
 /* The way there and the way back, and one call's reach: both leave what lies past their numbers alone. */
 static void case_winograd(test *t, uint32_t round) {
-    uint32_t taps = 3 + (round & 1), points = taps + BNN_WINOGRAD_TILE - 1,
+    uint32_t taps = 3 + (round & 1), tile = bnn_winograd_tile(taps), points = bnn_winograd_points(taps),
              n = round < 8 ? 1 + round * 5 : between(t, 1, 150);
-    uint32_t tiles = between(t, 1, 5), pixels = tiles * BNN_WINOGRAD_TILE - below(t, BNN_WINOGRAD_TILE);
-    size_t tile = n + below(t, 9), point = tiles * tile, stride = n + below(t, 3);
+    uint32_t tiles = between(t, 1, 5), pixels = tiles * tile - below(t, tile);
+    size_t next = n + below(t, 9), point = tiles * next, stride = n + below(t, 3);
     float *x = (float *)(void *)t->region[2];
-    for (size_t i = 0; i < (size_t)(tiles * BNN_WINOGRAD_TILE + points) * n; i++) x[i] = any_float(t);
+    for (size_t i = 0; i < (size_t)(tiles * tile + points) * n; i++) x[i] = any_float(t);
     const bnn_winograd_kernel *kernel[2] = {&bnn_winograd_ref, bnn_winograd_find(t->isa)};
     unsigned char *out[2];
     blank(t, &out[0], &out[1]);
     for (int i = 0; i < 2; i++) {
-        kernel[i]->input(taps, x, n, tiles, (float *)(void *)out[i], tile, point);
+        kernel[i]->input(taps, x, n, tiles, (float *)(void *)out[i], next, point);
         same_nans(out[i], points * point);
     }
     judge(t, t->region[0], t->region[1], points * point * 4, "winograd input", (const uint32_t[]){taps, n, tiles}, 3);

@@ -1,4 +1,5 @@
-/* Float32 convolutions with half the products, by minimal filtering along each row: 4 neighbouring outputs at once.
+/* Float32 convolutions with half the products or less, by minimal filtering along each row: 4 or 5 neighbouring
+ * outputs at once.
  *
  * A row of the padded image with stride s is s rows of every s-th pixel; each kernel row is then ceil(kernel_w / s)
  * taps on groups of s pixels, all of which one matrix product a point sums up, over kernel rows and channels. The
@@ -6,7 +7,7 @@
  * are one run.
  *
  * The sums are rounded in other places than direct ones, with errors of the same size: for a 7x7 stem of stride 2, root
- * mean squares of 4.9e-7 and 2.5e-7 where outputs are about 1. Whole numbers do not give exact sums, and an infinity
+ * mean squares of 5.5e-7 and 2.2e-7 where outputs are about 1. Whole numbers do not give exact sums, and an infinity
  * spreads over its tiles. So this is the road of plans with fast_math alone.
  */
 #include "float_out.h"
@@ -17,7 +18,6 @@
 #include <string.h>
 
 enum {
-    TILE = BNN_WINOGRAD_TILE,
     POINTS = BNN_WINOGRAD_MOST_POINTS,
     CHUNK = 12,              /* tiles whose products stay in the first-level cache */
     VALUES_BYTES = 128 << 10 /* of a band */
@@ -28,7 +28,7 @@ typedef struct state {
     const bnn_fgemm_form *gemm;
     const bnn_winograd_kernel *winograd;
     bnn_float_out out;
-    uint32_t taps, points, tiles;
+    uint32_t taps, tile, points, tiles; /* tile: outputs at once */
     uint32_t band, band_rows; /* output rows, and the input rows that they see */
     size_t group, depth;      /* numbers of s pixels, and of a kernel's rows of them */
     size_t row_floats;        /* of a padded row */
@@ -44,20 +44,21 @@ static uint32_t taps_of(const bnn_window *w) { return (w->kernel_w + w->stride_w
 int bnn_winograd_fits(const bnn_sum *s, const bnn_choices *choices) {
     const bnn_window *w = &s->window;
     if (s->in != BNN_FLOAT32 || s->groups != 1) return 0;
-    uint32_t taps = taps_of(w), points = taps + TILE - 1;
+    uint32_t taps = taps_of(w);
     if (w->dilation_h != 1 || w->dilation_w != 1 || taps < 3 || taps > BNN_WINOGRAD_MOST_TAPS) return 0;
     uint64_t depth = (uint64_t)w->kernel_h * w->stride_w * s->in_channels;
     if (w->out_w < choices->winograd_width || depth < choices->winograd_depth) return 0;
-    /* products saved: kernel_w a tile's output becomes stride_w * points / TILE */
-    if ((uint64_t)w->stride_w * points * 10 > (uint64_t)w->kernel_w * TILE * 7) return 0;
+    /* products saved: kernel_w an output become stride_w * points / tile */
+    uint32_t tile = bnn_winograd_tile(taps), points = bnn_winograd_points(taps);
+    if ((uint64_t)w->stride_w * points * 10 > (uint64_t)w->kernel_w * tile * 7) return 0;
     return bnn_size_mul(bnn_size_mul(depth, s->outputs), points * sizeof(float)) <= (uint64_t)choices->winograd_kib
                                                                                         << 10;
 }
 
 /* Row p of G: the values of taps at a point, divided by the product of its differences to the others. */
 static void tap_factors(uint32_t taps, uint32_t p, double *g) {
-    static const double at[POINTS] = {0, 1, -1, 2, -2, INFINITY, 0.5};
-    uint32_t points = taps + TILE - 1;
+    static const double at[POINTS] = {0, 1, -1, 2, -2, INFINITY, 0.5, -0.5};
+    uint32_t points = bnn_winograd_points(taps);
     double divisor = 1, power = 1;
     for (uint32_t q = 0; q < points; q++)
         if (q != p && isfinite(at[q]) && isfinite(at[p])) divisor *= at[p] - at[q];
@@ -91,11 +92,12 @@ static void lay_geometry(state *st) {
     const bnn_sum *s = &st->sum;
     const bnn_window *w = &s->window;
     st->taps = taps_of(w);
-    st->points = st->taps + TILE - 1;
-    st->tiles = (w->out_w + TILE - 1) / TILE;
+    st->tile = bnn_winograd_tile(st->taps);
+    st->points = bnn_winograd_points(st->taps);
+    st->tiles = (w->out_w + st->tile - 1) / st->tile;
     st->group = (size_t)w->stride_w * s->in_channels;
     st->depth = w->kernel_h * st->group;
-    st->row_floats = ((size_t)st->tiles * TILE + st->taps - 1) * st->group;
+    st->row_floats = ((size_t)st->tiles * st->tile + st->taps - 1) * st->group;
     st->packed_floats = bnn_size_align(st->gemm->bytes(st->depth, s->outputs)) / sizeof(float);
     uint64_t row_bytes = bnn_size_mul((uint64_t)st->points * st->tiles, st->group * sizeof(float));
     st->band = 1;
@@ -113,7 +115,7 @@ static uint64_t lay_scratch(state *st) {
     st->products_at = scratch.used;
     bnn_carve(&scratch, bnn_size_mul((uint64_t)st->points * CHUNK * sizeof(float), st->sum.outputs));
     st->sums_at = scratch.used;
-    if (st->sum.to_bits) bnn_carve(&scratch, bnn_size_mul((uint64_t)CHUNK * TILE * sizeof(float), st->sum.outputs));
+    if (st->sum.to_bits) bnn_carve(&scratch, bnn_size_mul((uint64_t)CHUNK * st->tile * sizeof(float), st->sum.outputs));
     return scratch.used;
 }
 
@@ -149,7 +151,7 @@ bnn_status bnn_winograd_prepare(bnn_prepare *p) {
     step->run = run;
     step->bands = 1;
     step->by_rows = 1;
-    step->band_pixels = CHUNK * TILE;
+    step->band_pixels = CHUNK * st.tile;
     return BNN_OK;
 }
 
@@ -184,9 +186,9 @@ static void run_row(const state *st, const bnn_step *step, const bnn_job *job, s
     const float *values = (const float *)(const void *)(job->scratch + st->values_at) + skip * st->group;
     float *products = (float *)(void *)(job->scratch + st->products_at);
     static const size_t here = 0;
-    size_t tile = st->band_rows * st->group, most = CHUNK * TILE;
+    size_t tile = st->band_rows * st->group, most = CHUNK * st->tile;
     for (size_t t = 0; t < st->tiles; t += CHUNK) {
-        size_t tiles = st->tiles - t < CHUNK ? st->tiles - t : CHUNK, x = t * TILE;
+        size_t tiles = st->tiles - t < CHUNK ? st->tiles - t : CHUNK, x = t * st->tile;
         size_t pixels = s->window.out_w - x < most ? s->window.out_w - x : most, pixel = row * s->window.out_w + x;
         size_t point = tiles * s->outputs;
         for (uint32_t p = 0; p < st->points; p++) {
