@@ -23,10 +23,10 @@ typedef enum bnn_isa {
  *
  * The caller lays the (padded) input image out as `cells`, in the variant's own form. A cell covers `pixels_per_cell`
  * output pixels at one tap, neighbours in a row or, where `down` is set, in a column: cell i of a row is made from the
- * input pixels i*step + j*mate, j = 0 .. pixels_per_cell-1, where mate is the distance of two such neighbours. The cells of one output pixel are `segments` runs of
- * `segment_taps` neighbouring cells (one run a kernel row; one run a tap when the kernel is dilated), in the order of
- * the weights' taps, so neither a gathered copy of the activations nor an index computation is left inside.
- * A matrix product is a 1x1 convolution of an image that is one row of M pixels.
+ * input pixels i*step + j*mate, j = 0 .. pixels_per_cell-1, where mate is the distance of two such neighbours. The
+ * cells of one output pixel are `segments` runs of `segment_taps` neighbouring cells (one run a kernel row; one run a
+ * tap when the kernel is dilated), in the order of the weights' taps, so neither a gathered copy of the activations nor
+ * an index computation is left inside. A matrix product is a 1x1 convolution of an image that is one row of M pixels.
  */
 typedef struct bnn_bgemm_shape {
     uint32_t channels; /* bits a tap, from 1 */
@@ -38,10 +38,27 @@ typedef struct bnn_bgemm_shape {
  * BNN_OUT_COUNTS. */
 enum { BNN_BGEMM_MAX_K = 16383 };
 
+/* What is done to a number before it is written: x is what the link before it made, n the channel. An image lies as the
+ * output does, and may be where it goes. */
+typedef enum bnn_link_kind {
+    BNN_LINK_AFFINE,   /* x * a[n] + b[n] */
+    BNN_LINK_PRELU,    /* z = x - b[n]; (z > 0 ? z : z * a[n]) + c[n]; b and c may be NULL */
+    BNN_LINK_CLIP,     /* a[n] where x < a[n], else b[n] where x > b[n], else x */
+    BNN_LINK_ADD,      /* x and a[n], or the image's number at the same place, here and below */
+    BNN_LINK_SUBTRACT, /* x less the other */
+    BNN_LINK_MULTIPLY
+} bnn_link_kind;
+
+typedef struct bnn_link {
+    bnn_link_kind kind;
+    int image; /* a is one */
+    const float *a, *b, *c;
+    size_t sample_step; /* from the table a of a sample to the next sample's; 0 where all have one */
+} bnn_link;
+
 typedef enum bnn_out_kind {
     BNN_OUT_BITS,   /* bit n = (pop[n] <= level[n]) XOR flip[n] */
-    BNN_OUT_FLOAT,  /* (float)(level[n] - 2 * pop[n]) * scale[n] + bias[n], and + with[n] where there is one, each step
-                     * rounded */
+    BNN_OUT_FLOAT,  /* (float)(level[n] - 2 * pop[n]) * scale[n] + bias[n], then the links; each step rounded */
     BNN_OUT_COUNTS, /* counts[n] += pop[n] << shift */
 } bnn_out_kind;
 
@@ -55,7 +72,8 @@ typedef struct bnn_out {
     const uint16_t *col_class; /* [cols] */
     const uint64_t *flip;      /* BITS */
     const float *scale, *bias; /* FLOAT */
-    const float *with;         /* FLOAT: lies as data does, and may be data; or NULL */
+    const bnn_link *links;     /* FLOAT */
+    uint32_t link_count;
     uint32_t shift;            /* COUNTS */
     void *data;                /* uint64_t, float or int32_t; pixel (y, x), channel 0 at y * row_stride + x * stride */
     size_t row_stride, stride; /* in elements of data; COUNTS: stride holds the padded outputs; FLOAT: just outputs */

@@ -52,14 +52,26 @@ static int can_feed(const bnn_plan *plan, uint32_t head) {
     return 1;
 }
 
-/* The input that the first step behind `head` adds to what the head makes, counted from 1, if the head can do that and
- * nobody else wants its output as it is; else 0. */
-static uint32_t addend_of(const bnn_plan *plan, uint32_t head) {
-    const bnn_step *first = &plan->steps[head], *add = first + 1;
-    if (!first->adds || !first->followers || !add->addition) return 0;
-    uint32_t made = first->node->outputs[0], k = add->node->inputs[0] == made ? 1 : 0;
-    if (add->node->inputs[k] == made) return 0;
-    return read_up_to(plan, made, head + 1) ? k + 1 : 0;
+/* The input of the step that is `value`, if a link may take it there; else the number of inputs. */
+static uint32_t linked_input(const bnn_step *step, uint32_t value) {
+    uint32_t k = 0;
+    while (k < step->node->input_count && !(step->node->inputs[k] == value && step->link_inputs >> k & 1)) k++;
+    return k;
+}
+
+/* How many of the first steps behind `head` it does while it writes its output: each works on what the one before made,
+ * which nobody else wants, and on what was there before the pass. */
+static uint32_t taken_by(const bnn_plan *plan, uint32_t head) {
+    const bnn_step *first = &plan->steps[head];
+    uint32_t count = 0;
+    for (; first->links && count < first->followers && count < BNN_MOST_LINKS; count++) {
+        const bnn_step *step = first + 1 + count;
+        uint32_t made = step[-1].node->outputs[0], k = linked_input(step, made);
+        if (k == step->node->input_count || !read_up_to(plan, made, head + 1 + count)) break;
+        if (step->link_by_sample && first->links != BNN_LINKS_BY_SAMPLE) break;
+        if (step->node->input_count > 1 && step->node->inputs[1 - k] >= first->node->outputs[0]) break;
+    }
+    return count;
 }
 
 void bnn_plan_passes(bnn_plan *plan) {
@@ -72,7 +84,7 @@ void bnn_plan_passes(bnn_plan *plan) {
         plan->steps[i].head = plan->steps[i].pass = head;
     }
     for (head = 0; head < plan->step_count; head += 1 + plan->steps[head].followers) {
-        plan->steps[head].addend = addend_of(plan, head);
+        plan->steps[head].taken = taken_by(plan, head);
         if (!can_feed(plan, head)) continue;
         uint32_t pool = head + 1 + plan->steps[head].followers;
         plan->steps[head].feeds = 1;

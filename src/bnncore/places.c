@@ -129,7 +129,7 @@ static void mark_bands(bnn_plan *plan) {
         bnn_step *step = &plan->steps[i];
         for (uint32_t k = 0; k < step->node->input_count; k++)
             step->local_in |= (uint32_t)(plan->places[step->node->inputs[k]].where == BNN_AT_SCRATCH) << k;
-        step->local_out = plan->places[(step->addend ? step + 1 : step)->node->outputs[0]].where == BNN_AT_SCRATCH;
+        step->local_out = plan->places[step[step->taken].node->outputs[0]].where == BNN_AT_SCRATCH;
     }
 }
 

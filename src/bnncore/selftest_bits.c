@@ -82,6 +82,18 @@ static void run_bgemm(test *t, const bnn_bgemm_kernel *k, const bnn_bgemm_shape 
     k->run(&r);
 }
 
+/* Any link: its tables are parts of one that has room for twice the numbers, its image what is there already. */
+static bnn_link draw_link(test *t, const float *tables, size_t padded, const float *image) {
+    bnn_link link = {.kind = (bnn_link_kind)below(t, BNN_LINK_MULTIPLY + 1)};
+    link.a = tables + below(t, (uint32_t)padded), link.b = tables + below(t, (uint32_t)padded);
+    link.c = tables + below(t, (uint32_t)padded);
+    link.image = link.kind >= BNN_LINK_ADD && below(t, 2);
+    if (link.image) link.a = image;
+    if (link.kind == BNN_LINK_PRELU && below(t, 2)) link.b = NULL;
+    if (link.kind == BNN_LINK_PRELU && below(t, 2)) link.c = NULL;
+    return link;
+}
+
 static void case_bgemm(test *t, uint32_t round) {
     const bnn_bgemm_kernel *k = bnn_bgemm_find(t->isa);
     bnn_bgemm_shape s;
@@ -114,7 +126,6 @@ static void case_bgemm(test *t, uint32_t round) {
         scale[i] = ((float)below(t, 2001) - 1000.0f) / 617.0f;
         bias[i] = ((float)below(t, 2001) - 1000.0f) / 7.0f;
     }
-    const int adds = below(t, 2); /* to what is there */
     for (int kind = BNN_OUT_BITS; kind <= BNN_OUT_COUNTS; kind++) {
         unsigned char *expected, *got;
         blank(t, &expected, &got);
@@ -133,20 +144,24 @@ static void case_bgemm(test *t, uint32_t round) {
                        .row_stride = stride * im.cols,
                        .stride = stride};
         if (kind == BNN_OUT_COUNTS) memset(expected, 0, bytes), memset(got, 0, bytes);
-        if (kind == BNN_OUT_FLOAT && adds) {
-            float *with = (float *)(void *)expected;
-            for (size_t i = 0; i < bytes / sizeof *with; i++) with[i] = any_float(t);
+        bnn_link links[4];
+        if (kind == BNN_OUT_FLOAT) {
+            float *image = (float *)(void *)expected;
+            for (size_t i = 0; i < bytes / sizeof *image; i++) image[i] = any_float(t);
             memcpy(got, expected, bytes);
-            out.with = with;
+            out.link_count = below(t, 5);
+            for (uint32_t i = 0; i < out.link_count; i++) links[i] = draw_link(t, scale, padded, image);
+            out.links = links;
         }
         run_bgemm(t, &bnn_bgemm_ref, &s, &im, weights, pixels, out);
         out.data = got;
-        if (out.with) out.with = (const float *)(const void *)got;
+        for (uint32_t i = 0; i < out.link_count; i++)
+            if (links[i].image) links[i].a = (const float *)(const void *)got;
         run_bgemm(t, k, &s, &im, weights, pixels, out);
         if (kind == BNN_OUT_COUNTS) /* what a variant leaves in the pads past `outputs` is its own affair */
             for (size_t i = 0; i < (size_t)im.rows * im.cols; i++)
                 memset(got + (i * padded + s.outputs) * 4, 0, (padded - s.outputs) * 4);
-        if (out.with) same_nans(expected, bytes / 4), same_nans(got, bytes / 4);
+        if (out.link_count) same_nans(expected, bytes / 4), same_nans(got, bytes / 4);
         static const char *const name[] = {"bgemm bits", "bgemm float", "bgemm counts"};
         const uint32_t sizes[] = {im.rows,     im.cols,     s.outputs, s.channels,
                                   im.kernel_h, im.kernel_w, im.stride, im.dilation};

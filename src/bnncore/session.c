@@ -100,18 +100,21 @@ static bnn_job job_of(const chunk *c, const bnn_step *step, uint32_t thread, uin
     return job;
 }
 
+/* The step's job, with those of its followers; what it takes over of them becomes links. */
 static bnn_job job_with(const chunk *c, const bnn_step *step, uint32_t thread, uint32_t share, uint32_t shares,
-                        bnn_follower *followers) {
+                        bnn_follower *followers, bnn_link *links) {
     bnn_job job = job_of(c, step, thread, share, shares);
     for (uint32_t i = 0; i < step->followers; i++)
         followers[i] = (bnn_follower){step + 1 + i, job_of(c, step + 1 + i, thread, share, shares)};
-    job.followers = followers;
-    job.follower_count = step->followers;
-    if (step->addend) { /* the head does the first one's work */
-        job.with = followers[0].job.in[step->addend - 1];
-        job.out[0] = followers[0].job.out[0];
-        job.followers++, job.follower_count--;
+    for (uint32_t i = 0; i < step->taken; i++) {
+        const bnn_step *link = step + 1 + i;
+        link->link(link, &followers[i].job, link->node->inputs[0] != link[-1].node->outputs[0], &links[i]);
+        job.out[0] = followers[i].job.out[0];
     }
+    job.links = links;
+    job.link_count = step->taken;
+    job.followers = followers + step->taken;
+    job.follower_count = step->followers - step->taken;
     return job;
 }
 
@@ -119,10 +122,11 @@ static void run_share(void *argument, uint32_t thread, uint32_t share, uint32_t 
     const chunk *c = argument;
     const bnn_step *step = runner_of(c->step);
     bnn_follower followers[BNN_MOST_FOLLOWERS], feeding[BNN_MOST_FOLLOWERS];
-    bnn_job job = job_with(c, step, thread, share, shares, followers);
+    bnn_link links[2][BNN_MOST_LINKS];
+    bnn_job job = job_with(c, step, thread, share, shares, followers, links[0]);
     bnn_feed feed;
     if (c->step->feeds) {
-        feed = (bnn_feed){.step = c->step, .job = job_with(c, c->step, thread, 0, 1, feeding)};
+        feed = (bnn_feed){.step = c->step, .job = job_with(c, c->step, thread, 0, 1, feeding, links[1])};
         feed.out = c->step->followers ? &feeding[c->step->followers - 1].job.out[0] : &feed.job.out[0];
         feed.window = *feed.out;
         job.feed = &feed;

@@ -25,18 +25,13 @@
 #include "avx2_out.h"
 #include "avx2_table.h"
 
-#if defined(__GNUC__)
-#define UNROLLED static inline __attribute__((always_inline))
-#else
-#define UNROLLED static __forceinline
-#endif
-
 enum {
-    BLOCK = 12, /* look-ups in the unrolled block */
-    CHUNK = 60, /* look-ups until byte sums are full: 60 * 4 < 256 */
-    PART = 24,  /* blocks whose weights (18 KiB) stay in L1 beside the tables while pixels stream past */
-    TILES = 64, /* tiles whose counts wait in scratch between two parts */
-    FEW = 32    /* tiles below which fetching weights shows */
+    BLOCK = 12,         /* look-ups in the unrolled block */
+    CHUNK = 60,         /* look-ups until byte sums are full: 60 * 4 < 256 */
+    PART = 24,          /* blocks whose weights (18 KiB) stay in L1 beside the tables while pixels stream past */
+    TILES = 64,         /* tiles whose counts wait in scratch between two parts */
+    TILES_AT_ONCE = 16, /* the same where there is one part */
+    FEW = 32            /* tiles below which fetching weights shows */
 };
 
 /* ---- look-ups ----
@@ -253,66 +248,121 @@ static inline place place_next(const bnn_bgemm_run *r, uint32_t across, place at
     return (place){at.y + (across == 2 ? 1 : 2), 0, at.row, at.row};
 }
 
+/* One panel and the pairs that pass it together. */
+typedef struct pass {
+    const bnn_bgemm_run *run;
+    const uint8_t *panel, *weights_end;
+    const walk *walk;
+    const out_panel *out;
+    uint32_t across;
+    size_t pairs, tiles;
+    counts *waiting; /* [tiles] */
+    sums *sums;
+} pass;
+
 /* Fetches a tile's share of the weights of the next part into L2: between few tiles there is no time to wait for them.
  */
-static inline void fetch_share(const uint8_t *next, const uint8_t *end, size_t tile, size_t tiles) {
-    if (tiles > FEW) return;
-    const size_t share = bnn_round_up(PART * BLOCK * PANEL / tiles, BNN_ALIGN);
-    for (size_t i = tile * share; i < (tile + 1) * share && i < (size_t)(end - next); i += BNN_ALIGN)
+static inline void fetch_share(const pass *p, const uint8_t *next, size_t tile) {
+    if (p->tiles > FEW) return;
+    const size_t share = bnn_round_up(PART * BLOCK * PANEL / p->tiles, BNN_ALIGN);
+    for (size_t i = tile * share; i < (tile + 1) * share && i < (size_t)(p->weights_end - next); i += BNN_ALIGN)
         _mm_prefetch((const char *)next + i, _MM_HINT_T1);
 }
 
-/* Both pixels of a pair, of which the second may lie past the row. */
-UNROLLED void pair_put(const bnn_bgemm_run *r, const out_panel *out, uint32_t across, place at, const counts32 a[2],
-                       const counts32 b[2]) {
-    out_put(out, at.y, at.x, a[0], b[0]);
-    if (at.x + across - 1 < r->cols) out_put(out, at.y + 2 - across, at.x + across - 1, a[1], b[1]);
+/* Bits of both pixels of a pair, of which the second may lie past the row. */
+static inline void pair_put(const pass *p, place at, const counts32 a[2], const counts32 b[2]) {
+    out_put_bits(p->out, at.y, at.x, a, b);
+    if (at.x + p->across - 1 < p->run->cols)
+        out_put_bits(p->out, at.y + 2 - p->across, at.x + p->across - 1, a + 1, b + 1);
 }
 
-UNROLLED void panel_run(const bnn_bgemm_run *r, uint32_t n, const uint32_t width) {
-    const uint8_t *weights = r->weights, *panel = weights + n / PANEL * panel_bytes(r->shape);
-    const uint8_t *weights_end = weights + weights_bytes(r->shape);
+/* Adds blocks begin to end - 1 to the counts of all tiles from `at` on; with `bits`, a constant, they are the last, and
+ * become bits at once. */
+UNROLLED void tiles_sum(const pass *p, place at, size_t begin, size_t end, const int wide, const int bits) {
+    const size_t width = wide ? PANEL : PANEL / 2;
+    for (size_t tile = 0; tile < p->tiles; tile++, at = place_next(p->run, p->across, at)) {
+        const place first = at;
+        const int two = !wide && 2 * tile + 1 < p->pairs;
+        if (two) at = place_next(p->run, p->across, at);
+        fetch_share(p, p->panel + end * BLOCK * width, tile);
+        const size_t n = part_sums(p->walk, begin, end, first.cells, at.cells, p->panel, wide, p->sums);
+        counts c = counts_sum(p->sums, n);
+        if (begin) c = counts_add(c, p->waiting + tile);
+        if (!bits) {
+            p->waiting[tile] = c;
+            continue;
+        }
+        pair_put(p, first, c.a, c.b);
+        if (two) pair_put(p, at, c.b, c.b);
+    }
+}
+
+/* Each compiled apart: in one function gcc would run out of registers for the walk. */
+APART void sum_wide(const pass *p, place at, size_t begin, size_t end) { tiles_sum(p, at, begin, end, 1, 0); }
+APART void sum_narrow(const pass *p, place at, size_t begin, size_t end) { tiles_sum(p, at, begin, end, 0, 0); }
+APART void bits_wide(const pass *p, place at, size_t begin, size_t end) { tiles_sum(p, at, begin, end, 1, 1); }
+APART void bits_narrow(const pass *p, place at, size_t begin, size_t end) { tiles_sum(p, at, begin, end, 0, 1); }
+
+/* The counts of all tiles to numbers. */
+APART void tiles_put(const pass *p, place at) {
+    const bnn_out *out = &p->run->out;
+    out_pixel pixels[4 * TILES];
+    size_t count = 0;
+    for (size_t pair = 0; pair < p->pairs; pair++, at = place_next(p->run, p->across, at)) {
+        const counts *c = p->out->width == PANEL ? p->waiting + pair : p->waiting + pair / 2;
+        const counts32 *pop = p->out->width == PANEL || pair % 2 == 0 ? c->a : c->b;
+        for (uint32_t mate = 0; mate < 2; mate++) {
+            const uint32_t y = at.y + mate * (2 - p->across), x = at.x + mate * (p->across - 1);
+            if (x >= p->run->cols) continue;
+            const size_t to = y * out->row_stride + x * out->stride + p->out->n;
+            const int16_t *level = out->kind == BNN_OUT_FLOAT ? out_level(p->out, y, x) : NULL;
+            pixels[count++] = (out_pixel){to, level, (const uint16_t *)(const void *)(pop + mate)};
+        }
+    }
+    out_put_numbers(p->out, pixels, count);
+}
+
+static place places_next(const pass *p, place at) {
+    for (size_t i = 0; i < p->pairs; i++) at = place_next(p->run, p->across, at);
+    return at;
+}
+
+static void panel_run(const bnn_bgemm_run *r, uint32_t n) {
+    const uint32_t width = panel_width(r->shape, n);
+    const int wide = width == PANEL, bits = r->out.kind == BNN_OUT_BITS;
+    const uint8_t *weights = r->weights;
     counts *const waiting = r->scratch;
     sums *const s = (void *)(waiting + TILES);
     const walk k = walk_of(r, width, (void *)(s + sums_most(r->shape)));
     const out_panel out = out_panel_of(r, n, width);
-    const int wide = width == PANEL;
-    const uint32_t across = r->down ? 1 : 2;
     const size_t pairs = wide ? 1 : 2; /* in a tile */
     const size_t parts = k.blocks > PART ? (k.blocks + PART - 1) / PART : 1;
-    size_t left = pairs_of(r);
-    for (place start = {0, 0, r->cells, r->cells}, at = start; left; start = at) {
-        const size_t batch = left < TILES * pairs ? left : TILES * pairs, tiles = (batch + pairs - 1) / pairs;
-        left -= batch;
+    const size_t most = (parts > 1 || bits ? TILES : TILES_AT_ONCE) * pairs;
+    pass p = {.run = r,
+              .panel = weights + n / PANEL * panel_bytes(r->shape),
+              .weights_end = weights + weights_bytes(r->shape),
+              .walk = &k,
+              .out = &out,
+              .across = r->down ? 1 : 2,
+              .waiting = waiting,
+              .sums = s};
+    place at = {0, 0, r->cells, r->cells};
+    for (size_t left = pairs_of(r); left; left -= p.pairs, at = places_next(&p, at)) {
+        p.pairs = left < most ? left : most;
+        p.tiles = (p.pairs + pairs - 1) / pairs;
         for (size_t part = 0; part < parts; part++) {
             const size_t begin = k.blocks * part / parts, end = k.blocks * (part + 1) / parts;
-            at = start;
-            for (size_t tile = 0; tile < tiles; tile++, at = place_next(r, across, at)) {
-                const place first = at;
-                const int two = !wide && 2 * tile + 1 < batch;
-                if (two) at = place_next(r, across, at);
-                fetch_share(panel + end * BLOCK * width, weights_end, tile, tiles);
-                counts c =
-                    counts_sum(s, part_sums(&k, begin, end, first.cells, at.cells, panel, wide, s));
-                if (part) c = counts_add(c, waiting + tile);
-                if (part + 1 < parts) {
-                    waiting[tile] = c;
-                    continue;
-                }
-                pair_put(r, &out, across, first, c.a, c.b);
-                if (two) pair_put(r, &out, across, at, c.b, c.b);
-            }
+            if (bits && part + 1 == parts)
+                (wide ? bits_wide : bits_narrow)(&p, at, begin, end);
+            else
+                (wide ? sum_wide : sum_narrow)(&p, at, begin, end);
         }
+        if (!bits) tiles_put(&p, at);
     }
 }
 
 static void run(const bnn_bgemm_run *r) {
-    for (uint32_t n = r->n_begin; n < r->n_end; n += PANEL) {
-        if (panel_width(r->shape, n) == PANEL)
-            panel_run(r, n, PANEL);
-        else
-            panel_run(r, n, PANEL / 2);
-    }
+    for (uint32_t n = r->n_begin; n < r->n_end; n += PANEL) panel_run(r, n);
 }
 
 const bnn_bgemm_kernel bnn_bgemm_avx2 = {

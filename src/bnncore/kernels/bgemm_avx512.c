@@ -12,7 +12,6 @@
  * The running parities are a pixel's own, so each tile of eight pixels is first copied out of the image into rows,
  * [word][pixel], taps without gaps between them; a packed pixel can therefore be the cell as it lies.
  */
-#include "../kernels.h"
 #include "avx512_out.h"
 
 #include <string.h>

@@ -21,17 +21,14 @@
  * So Cortex-A57 and A72 would run the plain count half as fast again, and Neoverse V1 too if its model is right about
  * TBL; the others run this one faster, by half or more.
  */
-#include "../kernels.h"
 #include "neon_out.h"
 
 #include <string.h>
 
 #if defined(__GNUC__)
-#define UNROLLED static inline __attribute__((always_inline))
 /* Here both sums stand in their registers: without it compilers move loads up and additions down, and spill. */
 #define SETTLE(s) __asm__ volatile("" : "+w"((s).both), "+w"((s).second) : : "memory")
 #else
-#define UNROLLED  static __forceinline
 #define SETTLE(s) (void)0
 #endif
 
@@ -41,8 +38,8 @@ enum {
     PART = 5 * CHUNK, /* triples whose weights (20 KiB) stay in L1 beside the tables while pixels stream past */
     WAITING = 32,     /* tiles whose counts wait in scratch between two parts */
     PAIRS = 2,        /* pixel pairs in a tile */
-    LANES = 16,
-    VECTORS = NEON_PANEL / LANES,
+    BYTES = 16,
+    VECTORS = NEON_PANEL / BYTES,
     NONE = 0x80 /* an index for which tbl gives 0 */
 };
 
@@ -71,7 +68,7 @@ static size_t triples_of(const bnn_bgemm_shape *shape) { return (tap_groups_of(s
 /* Channels in the panel that starts at n: 64, or fewer vectors where those cover the last ones. */
 static uint32_t panel_width(const bnn_bgemm_shape *shape, uint32_t n) {
     const uint32_t left = shape->outputs - n;
-    return left <= LANES ? LANES : left <= 2 * LANES ? 2 * LANES : NEON_PANEL;
+    return left <= BYTES ? BYTES : left <= 2 * BYTES ? 2 * BYTES : NEON_PANEL;
 }
 
 static size_t panel_bytes(const bnn_bgemm_shape *shape) { return triples_of(shape) * 3 * NEON_PANEL; }
@@ -85,11 +82,11 @@ static void weights_pack(const bnn_bgemm_shape *shape, const uint64_t *rows, voi
     memset(packed, NONE, weights_bytes(shape));
     for (uint32_t n = 0; n < shape->outputs; n++) {
         const uint32_t first = n / NEON_PANEL * NEON_PANEL, width = panel_width(shape, first), c = n - first;
-        uint8_t *panel = (uint8_t *)packed + n / NEON_PANEL * panel_bytes(shape) + c / LANES * 3 * LANES + c % LANES;
+        uint8_t *panel = (uint8_t *)packed + n / NEON_PANEL * panel_bytes(shape) + c / BYTES * 3 * BYTES + c % BYTES;
         size_t i = 0;
         for (uint32_t tap = 0; tap < shape->taps; tap++, rows += words)
             for (size_t g = 0; g < tap_groups; g++, i++)
-                panel[i / 3 * 3 * width + i % 3 * LANES] = rows[g / 16] >> g % 16 * GROUP & 15;
+                panel[i / 3 * 3 * width + i % 3 * BYTES] = rows[g / 16] >> g % 16 * GROUP & 15;
     }
 }
 
@@ -158,8 +155,8 @@ UNROLLED void look3(const unsigned char *const cells[PAIRS], const size_t *walk,
     int8x16_t t[PAIRS][3];
     for (uint32_t p = 0; p < pairs; p++)
         for (uint32_t i = 0; i < 3; i++) t[p][i] = table_at(i == 1, cells[p][walk[i]]);
-    for (uint32_t v = 0; v < vectors; v++, w += 3 * LANES) {
-        const uint8x16_t w0 = vld1q_u8(w), w1 = vld1q_u8(w + LANES), w2 = vld1q_u8(w + 2 * LANES);
+    for (uint32_t v = 0; v < vectors; v++, w += 3 * BYTES) {
+        const uint8x16_t w0 = vld1q_u8(w), w1 = vld1q_u8(w + BYTES), w2 = vld1q_u8(w + 2 * BYTES);
         for (uint32_t p = 0; p < pairs; p++) {
             int8x16_t sum = vabaq_s8(vqtbl1q_s8(t[p][2], w2), vqtbl1q_s8(t[p][0], w0), vqtbl1q_s8(t[p][1], w1));
             uint8x16_t x = vreinterpretq_u8_s8(sum);
@@ -182,18 +179,18 @@ static inline void add_bytes(uint16_t *count, uint8x16_t bytes, int first) {
 /* Adds triples begin to end - 1 to the counts. */
 UNROLLED void tile_add(const unsigned char *const cells[PAIRS], const size_t *walk, const uint8_t *panel, size_t begin,
                        size_t end, const uint32_t pairs, const uint32_t vectors, uint16_t (*count)[NEON_PANEL]) {
-    const uint8_t *w = panel + begin * 3 * vectors * LANES;
+    const uint8_t *w = panel + begin * 3 * vectors * BYTES;
     for (size_t i = begin; i < end;) {
         const int first = i == 0;
         sums s[PAIRS][VECTORS];
         for (uint32_t p = 0; p < pairs; p++)
             for (uint32_t v = 0; v < vectors; v++) s[p][v].both = s[p][v].second = vdupq_n_u8(0);
-        for (size_t stop = end - i < CHUNK ? end : i + CHUNK; i < stop; i++, w += 3 * vectors * LANES)
+        for (size_t stop = end - i < CHUNK ? end : i + CHUNK; i < stop; i++, w += 3 * vectors * BYTES)
             look3(cells, walk + 3 * i, w, pairs, vectors, s);
         for (uint32_t p = 0; p < pairs; p++)
             for (uint32_t v = 0; v < vectors; v++) {
-                add_bytes(count[2 * p] + v * LANES, vsubq_u8(s[p][v].both, vshlq_n_u8(s[p][v].second, 4)), first);
-                add_bytes(count[2 * p + 1] + v * LANES, s[p][v].second, first);
+                add_bytes(count[2 * p] + v * BYTES, vsubq_u8(s[p][v].both, vshlq_n_u8(s[p][v].second, 4)), first);
+                add_bytes(count[2 * p + 1] + v * BYTES, s[p][v].second, first);
             }
     }
 }
@@ -230,9 +227,9 @@ UNROLLED void panel_run(const bnn_bgemm_run *r, uint32_t n, const uint32_t vecto
                 else
                     tile_add(cells, walk, panel, begin, end, 1, vectors, c);
                 for (uint32_t p = 0; p < used && end == triples; p++) {
-                    neon_out_put(r, y[p], x[p], n, vectors * LANES, c[2 * p]);
+                    neon_out_put(r, y[p], x[p], n, vectors * BYTES, c[2 * p]);
                     const uint32_t mate_y = y[p] + down - 1, mate_x = x[p] + across - 1;
-                    if (mate_x < r->cols) neon_out_put(r, mate_y, mate_x, n, vectors * LANES, c[2 * p + 1]);
+                    if (mate_x < r->cols) neon_out_put(r, mate_y, mate_x, n, vectors * BYTES, c[2 * p + 1]);
                 }
             }
         }
@@ -245,7 +242,7 @@ static void run(const bnn_bgemm_run *r) {
         const uint32_t width = panel_width(r->shape, n);
         if (width == NEON_PANEL)
             panel_run(r, n, VECTORS);
-        else if (width == 2 * LANES)
+        else if (width == 2 * BYTES)
             panel_run(r, n, 2);
         else
             panel_run(r, n, 1);

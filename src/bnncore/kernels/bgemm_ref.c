@@ -3,7 +3,8 @@
  * A cell is the packed pixel itself and the weights stay as they are in the file, so nothing is prepared. Each dot
  * product walks its segments word by word.
  */
-#include "../kernels.h"
+#include "lanes_ref.h"
+#include "links.h"
 #include "popcount_ref.h"
 
 #include <string.h>
@@ -37,7 +38,8 @@ static void put(const bnn_out *out, uint32_t y, uint32_t x, uint32_t n, uint32_t
     } else if (out->kind == BNN_OUT_FLOAT) {
         float product = (float)(level[n] - 2 * (int32_t)pop) * out->scale[n];
         float sum = product + out->bias[n];
-        ((float *)out->data)[at + n] = out->with ? sum + out->with[at + n] : sum;
+        links_do(out->links, out->link_count, (link_place){1, 1, 1, n, at + n, NULL}, &sum);
+        ((float *)out->data)[at + n] = sum;
     } else {
         ((int32_t *)out->data)[at + n] += (int32_t)(pop << out->shift);
     }

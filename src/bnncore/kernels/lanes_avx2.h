@@ -29,5 +29,11 @@ static inline lanes lanes_fma(lanes a, lanes b, lanes sum) { return _mm256_fmadd
 static inline lanes lanes_max(lanes most, lanes x) {
     return _mm256_blendv_ps(_mm256_max_ps(x, most), x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
 }
+/* z > 0 ? z : z * slope */
+static inline lanes lanes_bend(lanes z, lanes slope) {
+    return _mm256_blendv_ps(_mm256_mul_ps(z, slope), z, _mm256_cmp_ps(z, _mm256_setzero_ps(), _CMP_GT_OQ));
+}
+/* low where x < low, else high where x > high, else x: maxps and minps give their second operand but for that */
+static inline lanes lanes_clip(lanes x, lanes low, lanes high) { return _mm256_min_ps(high, _mm256_max_ps(low, x)); }
 
 #endif

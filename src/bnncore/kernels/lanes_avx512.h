@@ -26,5 +26,11 @@ static inline lanes lanes_fma(lanes a, lanes b, lanes sum) { return _mm512_fmadd
 static inline lanes lanes_max(lanes most, lanes x) {
     return _mm512_mask_mov_ps(_mm512_max_ps(x, most), _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), x);
 }
+/* z > 0 ? z : z * slope */
+static inline lanes lanes_bend(lanes z, lanes slope) {
+    return _mm512_mask_mul_ps(z, _mm512_cmp_ps_mask(z, _mm512_setzero_ps(), _CMP_NGT_UQ), z, slope);
+}
+/* low where x < low, else high where x > high, else x: maxps and minps give their second operand but for that */
+static inline lanes lanes_clip(lanes x, lanes low, lanes high) { return _mm512_min_ps(high, _mm512_max_ps(low, x)); }
 
 #endif

@@ -34,5 +34,14 @@ static inline lanes lanes_fma(lanes a, lanes b, lanes sum) { return vfmaq_f32(su
 static inline lanes lanes_max(lanes most, lanes x) {
     return vbslq_f32(vornq_u32(vcgtq_f32(x, most), vceqq_f32(x, x)), x, most);
 }
+/* z > 0 ? z : z * slope */
+static inline lanes lanes_bend(lanes z, lanes slope) {
+    return vbslq_f32(vcgtq_f32(z, vdupq_n_f32(0)), z, vmulq_f32(z, slope));
+}
+/* low where x < low, else high where x > high, else x */
+static inline lanes lanes_clip(lanes x, lanes low, lanes high) {
+    const lanes raised = vbslq_f32(vcltq_f32(x, low), low, x);
+    return vbslq_f32(vcgtq_f32(raised, high), high, raised);
+}
 
 #endif

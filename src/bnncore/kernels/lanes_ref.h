@@ -18,5 +18,10 @@ static inline lanes lanes_all(float x) { return x; }
 static inline lanes lanes_add(lanes a, lanes b) { return a + b; }
 static inline lanes lanes_sub(lanes a, lanes b) { return a - b; }
 static inline lanes lanes_mul(lanes a, lanes b) { return a * b; }
+static inline lanes lanes_bend(lanes z, lanes slope) { return z > 0.0f ? z : z * slope; }
+static inline lanes lanes_clip(lanes x, lanes low, lanes high) {
+    const lanes raised = x < low ? low : x;
+    return raised > high ? high : raised;
+}
 
 #endif

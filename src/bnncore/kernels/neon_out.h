@@ -2,7 +2,8 @@
 #ifndef BNN_NEON_OUT_H
 #define BNN_NEON_OUT_H
 
-#include "../kernels.h"
+#include "lanes_neon.h"
+#include "links.h"
 #include "neon_bits.h"
 
 enum { NEON_PANEL = 64 }; /* output channels in a panel */
@@ -29,10 +30,24 @@ static inline void neon_out_counts(int32_t *counts, const uint16_t *pop, int32x4
     vst1q_s32(counts, vaddq_s32(vld1q_s32(counts), vreinterpretq_s32_u32(more)));
 }
 
-/* (float)dot * scale + bias for 4 channels, rounded twice. */
-static inline float32x4_t neon_out_float(int16x4_t dot, const float *scale, const float *bias) {
-    float32x4_t product = vmulq_f32(vcvtq_f32_s32(vmovl_s16(dot)), vld1q_f32(scale));
-    return vaddq_f32(product, vld1q_f32(bias));
+/* (float)(level - 2 * pop) * scale + bias, and the links, of 4 * vectors (a constant) channels from n on, of which
+ * `some` of the last four exist; `at` is their place in the image. */
+UNROLLED void neon_out_floats(const bnn_out *out, const size_t vectors, const int whole, size_t some, size_t n,
+                              size_t at, const uint16_t *pop, const int16_t *level) {
+    lanes x[4];
+    UNROLL for (size_t v = 0; v < vectors; v++) {
+        int16x4_t count = vreinterpret_s16_u16(vld1_u16(pop + v * LANES));
+        int16x4_t dot = vsub_s16(vld1_s16(level + v * LANES), vshl_n_s16(count, 1));
+        lanes product = vmulq_f32(vcvtq_f32_s32(vmovl_s16(dot)), lanes_load(out->scale + n + v * LANES));
+        x[v] = vaddq_f32(product, lanes_load(out->bias + n + v * LANES));
+    }
+    links_do(out->links, out->link_count, (link_place){vectors, whole, some, n, at, NULL}, x);
+    UNROLL for (size_t v = 0; v < vectors; v++) {
+        if (whole)
+            lanes_store((float *)out->data + at + v * LANES, x[v]);
+        else
+            lanes_store_first((float *)out->data + at + v * LANES, some, x[v]);
+    }
 }
 
 /* Counts of pixel (y, x) for channels n to n + width - 1, where width is 16, 32 or 64 and n is a multiple of 64. A
@@ -52,24 +67,12 @@ static inline void neon_out_put(const bnn_bgemm_run *r, uint32_t y, uint32_t x, 
         ((uint64_t *)out->data)[at + n / BNN_BLOCK] = neon_out_word(pop, level, width) ^ out->flip[n / BNN_BLOCK];
         return;
     }
-    float *data = (float *)out->data + at + n;
-    const float *scale = out->scale + n, *bias = out->bias + n, *with = out->with ? out->with + at + n : NULL;
     const uint32_t left = r->n_end - n < width ? r->n_end - n : width;
-    for (uint32_t i = 0; i < left; i += 8) {
-        int16x8_t dot = vsubq_s16(vld1q_s16(level + i), vshlq_n_s16(neon_out_load(pop + i), 1));
-        float32x4_t low = neon_out_float(vget_low_s16(dot), scale + i, bias + i);
-        float32x4_t high = neon_out_float(vget_high_s16(dot), scale + i + 4, bias + i + 4);
-        if (left - i >= 8) {
-            if (with) low = vaddq_f32(low, vld1q_f32(with + i)), high = vaddq_f32(high, vld1q_f32(with + i + 4));
-            vst1q_f32(data + i, low);
-            vst1q_f32(data + i + 4, high);
-        } else {
-            float last[8];
-            vst1q_f32(last, low);
-            vst1q_f32(last + 4, high);
-            for (uint32_t j = i; j < left; j++) data[j] = with ? last[j - i] + with[j] : last[j - i];
-        }
-    }
+    uint32_t i = 0;
+    for (; i + 4 * LANES <= left; i += 4 * LANES)
+        neon_out_floats(out, 4, 1, LANES, n + i, at + n + i, pop + i, level + i);
+    for (; i < left; i += LANES)
+        neon_out_floats(out, 1, 0, left - i < LANES ? left - i : LANES, n + i, at + n + i, pop + i, level + i);
 }
 
 #endif

@@ -50,6 +50,18 @@ static void part_clip(const bnn_step *step, const bnn_job *job, const bnn_part *
                      st->tables[1] + p->channel, (float *)job->out[0] + bnn_part_out(step, p));
 }
 
+static void link_prelu(const bnn_step *step, const bnn_job *job, uint32_t k, bnn_link *link) {
+    const float *const *t = ((const state *)step->state)->tables;
+    (void)job, (void)k;
+    *link = (bnn_link){.kind = BNN_LINK_PRELU, .a = t[0], .b = t[1], .c = t[2]};
+}
+
+static void link_clip(const bnn_step *step, const bnn_job *job, uint32_t k, bnn_link *link) {
+    const float *const *t = ((const state *)step->state)->tables;
+    (void)job, (void)k;
+    *link = (bnn_link){.kind = BNN_LINK_CLIP, .a = t[0], .b = t[1]};
+}
+
 static void part_unary(const bnn_step *step, const bnn_job *job, const bnn_part *p) {
     const state *st = step->state;
     bnn_rows r = bnn_part_rows(step, p);
@@ -83,6 +95,8 @@ static bnn_status prepare(bnn_prepare *p, size_t count) {
 static bnn_status prepare_prelu(bnn_prepare *p) {
     BNN_TRY(prepare(p, 3));
     p->step->part = part_prelu;
+    p->step->link = link_prelu;
+    p->step->link_inputs = 1;
     return BNN_OK;
 }
 
@@ -98,6 +112,8 @@ static bnn_status prepare_clip(bnn_prepare *p) {
         st->tables[i] = room;
     }
     p->step->part = part_clip;
+    p->step->link = link_clip;
+    p->step->link_inputs = 1;
     return BNN_OK;
 }
 

@@ -176,6 +176,7 @@ bnn_status bnn_binary_sum_prepare(bnn_prepare *p) {
     step->isa = gemm->isa;
     step->run = bnn_direct_run;
     step->bands = 1;
-    step->adds = !gather && st.planes == 1 && !st.gemv && !st.sum.to_bits;
+    if (!gather && st.planes == 1 && !st.gemv && !st.sum.to_bits)
+        step->links = st.flat ? BNN_LINKS_OF_ALL : BNN_LINKS_BY_SAMPLE;
     return BNN_OK;
 }

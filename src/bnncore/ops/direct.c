@@ -14,7 +14,8 @@ typedef struct strip {
     uint32_t n_begin, n_end;
     void *out;    /* the first pixel's outputs */
     size_t pixel; /* the first, counted through the batch */
-    int local;    /* each piece takes the place of the one before */
+    size_t sample;
+    int local; /* each piece takes the place of the one before */
 } strip;
 
 static size_t out_elements(const bnn_direct *st) { return st->sum.to_bits ? st->tables.padded / 64 : st->sum.outputs; }
@@ -48,19 +49,24 @@ static void run_pieces(const bnn_direct *st, const strip *s, bnn_bgemm_run r, co
     const bnn_bgemm_run whole = r;
     size_t pixel_bytes = out_elements(st) * (st->sum.to_bits ? BNN_WORD_BYTES : sizeof(float));
     size_t rows = job->follower_count ? st->piece_rows : s->rows, cols = job->follower_count ? st->piece_cols : s->cols;
+    bnn_link links[BNN_MOST_LINKS];
+    r.out.links = links;
+    r.out.link_count = job->link_count;
     for (size_t y = 0; y < s->rows; y += rows)
         for (size_t x = 0; x < s->cols; x += cols) {
+            const size_t skip = y * s->cols + x; /* pixels */
             r.rows = (uint32_t)(s->rows - y < rows ? s->rows - y : rows);
             r.cols = (uint32_t)(s->cols - x < cols ? s->cols - x : cols);
             r.cells = (const unsigned char *)whole.cells + y / tile_rows(st, s) * r.row_bytes +
                       x / tile_cols(st, s) * r.tile_bytes;
             r.out.row_class = whole.out.row_class + y;
-            r.out.data = s->local ? s->out : (unsigned char *)s->out + (y * s->cols + x) * pixel_bytes;
-            if (job->with)
-                r.out.with = (const float *)job->with + (s->pixel + y * s->cols + x) * st->sum.outputs;
+            r.out.data = s->local ? s->out : (unsigned char *)s->out + skip * pixel_bytes;
+            for (uint32_t i = 0; i < job->link_count; i++) {
+                links[i] = job->links[i];
+                links[i].a += links[i].image ? (s->pixel + skip) * st->sum.outputs : s->sample * links[i].sample_step;
+            }
             st->gemm->run(&r);
-            bnn_part part = {s->pixel + y * s->cols + x, (size_t)r.rows * r.cols, s->n_begin, s->n_end - s->n_begin};
-            bnn_follow(job, &part);
+            bnn_follow(job, &(bnn_part){s->pixel + skip, (size_t)r.rows * r.cols, s->n_begin, s->n_end - s->n_begin});
         }
 }
 
@@ -184,6 +190,7 @@ static void run_image(const bnn_direct *st, const unsigned char *image, size_t a
                    .n_end = n1,
                    .out = local ? out : out + y * row_bytes,
                    .pixel = (at * w->out_h + y) * w->out_w,
+                   .sample = at,
                    .local = local};
         s.plane_words = (size_t)s.in_rows * st->pitch * st->words;
         if (st->copied) {

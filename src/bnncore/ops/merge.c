@@ -61,6 +61,15 @@ static void part(const bnn_step *step, const bnn_job *job, const bnn_part *p) {
         part_channel(st, p, r, x, with, y);
 }
 
+static void link(const bnn_step *step, const bnn_job *job, uint32_t k, bnn_link *link) {
+    static const bnn_link_kind kinds[BNN_MERGES] = {
+        [BNN_ADD] = BNN_LINK_ADD, [BNN_SUBTRACT] = BNN_LINK_SUBTRACT, [BNN_MULTIPLY] = BNN_LINK_MULTIPLY};
+    const state *st = step->state;
+    const bnn_spec *out = step->out[0];
+    *link = (bnn_link){.kind = kinds[st->kind], .image = st->fit == SAME, .a = job->in[1 - k]};
+    if (!link->image) link->sample_step = out->dims[out->rank - 1];
+}
+
 static bnn_status prepare(bnn_prepare *p, bnn_merge kind) {
     bnn_step *step = p->step;
     const bnn_spec *first = step->in[0];
@@ -73,7 +82,10 @@ static bnn_status prepare(bnn_prepare *p, bnn_merge kind) {
     step->run = bnn_run_parts;
     step->part = part;
     step->bands = 1;
-    step->addition = kind == BNN_ADD && st->fit == SAME;
+    if (st->fit == PIXEL) return BNN_OK;
+    step->link = link;
+    step->link_inputs = st->fit == SAME && kind != BNN_SUBTRACT ? 3 : 1;
+    step->link_by_sample = st->fit == CHANNEL;
     return BNN_OK;
 }
 

@@ -49,13 +49,17 @@ struct bnn_step {
     /* Set by operators that work on each pixel by itself: they do any part of their output, and run is bnn_run_parts.
      * Such a step runs within the pass of the step before it, part by part, while the numbers are in cache. */
     void (*part)(const bnn_step *step, const bnn_job *job, const bnn_part *part);
-    int addition;       /* of two inputs of the output's shape */
-    int adds;           /* as a head it can do the addition behind it while it writes its output (job->with) */
-    uint32_t addend;    /* and does: that addition's other input, counted from 1; else 0 */
-    int bands;          /* run calls bnn_follow for each part of its output that it has finished */
-    uint32_t followers; /* how many of the next steps run in this one's pass */
-    uint32_t head;      /* the step behind which this one runs part by part, or itself */
-    uint32_t pass;      /* the step that begins the pass: the head, or the one that feeds it */
+    /* A head that does links (kernels.h) to its numbers while it writes them takes over the first steps behind it that
+     * can be one: link gives what the step does to input k, beside its other inputs. */
+    int links; /* of a head */
+    void (*link)(const bnn_step *step, const bnn_job *job, uint32_t k, bnn_link *link);
+    uint32_t link_inputs; /* bit k: input k may be what the head makes */
+    int link_by_sample;   /* the link is another for each sample: only for heads that take them one by one */
+    uint32_t taken;       /* by this head */
+    int bands;            /* run calls bnn_follow for each part of its output that it has finished */
+    uint32_t followers;   /* how many of the next steps run in this one's pass */
+    uint32_t head;        /* the step behind which this one runs part by part, or itself */
+    uint32_t pass;        /* the step that begins the pass: the head, or the one that feeds it */
     /* A pool may have its input made a few rows at a time, by the pass before it, in a window of scratch. */
     int by_rows;        /* run's share is of rows of float32 pixels, all images', or the rows that the job asks for */
     size_t window_rows; /* of a pool: how many of its input's rows the window has; 0 where it wants none */
@@ -82,7 +86,8 @@ typedef struct bnn_prepare {
 struct bnn_job {
     const void *in[BNN_NODE_INPUTS];
     void *out[BNN_NODE_OUTPUTS];
-    const void *with; /* what is added to the output, or NULL */
+    const bnn_link *links; /* what is done to the output on its way */
+    uint32_t link_count;
     uint32_t batch;
     uint32_t thread, threads;
     unsigned char *scratch;
@@ -92,7 +97,8 @@ struct bnn_job {
     bnn_feed *feed;     /* the pass that makes the input, or NULL */
 };
 
-enum { BNN_MOST_FOLLOWERS = 15 };
+enum { BNN_MOST_FOLLOWERS = 15, BNN_MOST_LINKS = 4 };
+enum { BNN_NO_LINKS, BNN_LINKS_OF_ALL, BNN_LINKS_BY_SAMPLE }; /* step->links */
 
 /* A step in the pass of another. */
 struct bnn_follower {

@@ -38,6 +38,12 @@ static void part_other(const bnn_step *step, const bnn_job *job, const bnn_part 
     }
 }
 
+static void link(const bnn_step *step, const bnn_job *job, uint32_t k, bnn_link *link) {
+    const state *st = step->state;
+    (void)job, (void)k;
+    *link = (bnn_link){.kind = BNN_LINK_AFFINE, .a = st->scale, .b = st->bias};
+}
+
 static bnn_status prepare(bnn_prepare *p) {
     bnn_step *step = p->step;
     size_t channels = step->in[0]->dims[step->in[0]->rank - 1], length = channels * bnn_repeat(channels);
@@ -50,7 +56,11 @@ static bnn_status prepare(bnn_prepare *p) {
     step->run = bnn_run_parts;
     step->part = step->in[0]->dtype == BNN_FLOAT32 ? part_float : part_other;
     step->bands = 1;
-    if (step->part == part_float) step->family = "vector", step->isa = st->vector->isa;
+    if (step->part == part_other) return BNN_OK;
+    step->family = "vector";
+    step->isa = st->vector->isa;
+    step->link = link;
+    step->link_inputs = 1;
     return BNN_OK;
 }
 

@@ -29,10 +29,10 @@ typedef struct state {
     const bnn_winograd_kernel *winograd;
     bnn_float_out out;
     uint32_t taps, tile, points, tiles; /* tile: outputs at once */
-    uint32_t band, band_rows; /* output rows, and the input rows that they see */
-    size_t group, depth;      /* numbers of s pixels, and of a kernel's rows of them */
-    size_t row_floats;        /* of a padded row */
-    float *packed;            /* [points], each packed_floats apart */
+    uint32_t band, band_rows;           /* output rows, and the input rows that they see */
+    size_t group, depth;                /* numbers of s pixels, and of a kernel's rows of them */
+    size_t row_floats;                  /* of a padded row */
+    float *packed;                      /* [points], each packed_floats apart */
     size_t packed_floats;
     uint64_t values_at, products_at, sums_at; /* in scratch, behind a padded row */
 } state;
