@@ -113,7 +113,8 @@ typedef struct source {
 UNROLLED columns look12(const unsigned char *a, const unsigned char *b, weights2 w, source at, const int wide,
                         sums *s) {
     const size_t next = 3 * step_of(wide);
-    a += at.cell, b += at.cell, w.a += at.weights, w.b += at.weights;
+    a += at.cell, b += at.cell, w.a += at.weights;
+    w.b = BYTES < PANEL ? w.a + BYTES : w.b + at.weights; /* one address where a panel has both columns */
     columns x = look3(a, b, w, 0, wide, s);
     x = mean(x, look3(a + 6, b + 6, w, next, wide, s));
     columns y = look3(a + 12, b + 12, w, 2 * next, wide, s);
