@@ -116,8 +116,8 @@ def clock() -> float | None:
 # bit-MACs a cycle that the ports allow bgemm's inner loop, from its header comments: (vendor, families)
 BOUNDS = {
     ("AuthenticAMD", (25,)): {"avx2": 341},
-    ("AuthenticAMD", (26,)): {"avx2": 341, "avx512": 819},
-    ("GenuineIntel", (6,)): {"avx2": 246, "avx512": 410},
+    ("AuthenticAMD", (26,)): {"avx2": 341, "avx512bw": 683, "avx512": 819},
+    ("GenuineIntel", (6,)): {"avx2": 246, "avx512bw": 387, "avx512": 410},
 }
 
 

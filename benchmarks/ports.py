@@ -31,10 +31,11 @@ FLAGS = ["-O3", "-std=c11", "-fPIC", "-ffp-contract=off", "-fno-trapping-math", 
 FLAGS += ["-D_POSIX_C_SOURCE=200809L", "-fno-asynchronous-unwind-tables"]
 CORES = {
     "avx2": ("skylake", "icelake-server", "alderlake", "znver3", "znver4"),
+    "avx512bw": ("skylake-avx512", "cascadelake", "znver4"),
     "avx512": ("icelake-server", "sapphirerapids", "znver4"),
     "neon": ("cortex-a72", "neoverse-n1", "neoverse-v1", "apple-m1"),
 }
-TRIPLES = {"avx2": "x86_64-linux-gnu", "avx512": "x86_64-linux-gnu", "neon": "aarch64-linux-gnu"}
+TRIPLES = {isa: "aarch64-linux-gnu" if isa == "neon" else "x86_64-linux-gnu" for isa in CORES}
 COMPILERS = {
     "gcc": {"x86_64-linux-gnu": "x86_64-linux-gnu-gcc", "aarch64-linux-gnu": "aarch64-linux-gnu-gcc"},
     "clang": {"x86_64-linux-gnu": "clang", "aarch64-linux-gnu": "clang"},

@@ -81,7 +81,7 @@ class Engine:
         inputs: a `TensorSpec` for each input; shapes are without the batch.
         outputs: a `TensorSpec` for each output.
         metadata: what the file says of itself: labels, preprocessing, producer, licence and so on, all strings.
-        isa: the instruction set that the plan is bound to: "ref", "avx2", "avx512" or "neon".
+        isa: the instruction set that the plan is bound to: "ref", "avx2", "avx512bw", "avx512" or "neon".
         num_threads: the threads that one call may use.
     """
 
@@ -120,7 +120,8 @@ class Engine:
             source: a path, or the bytes of a file.
             num_threads: threads that one call of `predict` may use; by default BNNENGINE_NUM_THREADS, or else the CPUs
                 that this process may use. A small network runs on one thread whatever is given here.
-            isa: "ref", "avx2", "avx512" or "neon"; by default BNNENGINE_ISA, or else the best that the CPU has.
+            isa: "ref", "avx2", "avx512bw", "avx512" or "neon"; by default BNNENGINE_ISA, or else the best that the CPU
+                has.
             max_bytes: refuse a network that needs more memory than this, for its plan or for one caller (8 GiB).
             max_macs: refuse a network with more multiply-accumulates a sample than this (no limit).
             fast_math: float32 convolutions with rows of 3 taps or more, such as the stem of a binary ResNet, may take

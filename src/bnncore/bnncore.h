@@ -105,7 +105,7 @@ typedef struct bnn_choices {
 } bnn_choices;
 
 typedef struct bnn_plan_options {
-    const char *isa;     /* "ref", "avx2", "avx512", "neon"; NULL for the best that the CPU has */
+    const char *isa;     /* "ref", "avx2", "avx512bw", "avx512", "neon"; NULL for the best that the CPU has */
     uint32_t threads;    /* threads of one session, the caller's among them; 0 for 1 */
     uint64_t share_from; /* work, about in binary multiply-accumulates, from which a step is shared; 0 for the default,
                             1 for all */

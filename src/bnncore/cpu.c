@@ -37,9 +37,10 @@ unsigned bnn_cpu_features(void) {
     /* BMI1 3, AVX2 5, BMI2 8 */
     if (!has(r[EBX], 1u << 3 | 1u << 5 | 1u << 8)) return 0;
     unsigned found = BNN_CPU_AVX2;
-    /* F 16, BW 30, VL 31; VPOPCNTDQ 14; opmask, upper zmm, zmm16-31 */
-    if (has(r[EBX], 1u << 16 | 1u << 30 | 1u << 31) && has(r[ECX], 1u << 14) && (saved & 0xe6) == 0xe6)
-        found |= BNN_CPU_AVX512;
+    /* F 16, BW 30, VL 31; opmask, upper zmm, zmm16-31 */
+    if (!has(r[EBX], 1u << 16 | 1u << 30 | 1u << 31) || (saved & 0xe6) != 0xe6) return found;
+    found |= BNN_CPU_AVX512BW;
+    if (has(r[ECX], 1u << 14)) found |= BNN_CPU_AVX512; /* VPOPCNTDQ */
     return found;
 }
 

@@ -10,7 +10,7 @@
 #endif
 
 /* Sets of instructions that the CPU has and the operating system saves, as bits. */
-enum { BNN_CPU_AVX2 = 1, BNN_CPU_AVX512 = 2, BNN_CPU_NEON = 4 };
+enum { BNN_CPU_AVX2 = 1, BNN_CPU_AVX512BW = 2, BNN_CPU_AVX512 = 4, BNN_CPU_NEON = 8 };
 
 unsigned bnn_cpu_features(void);
 

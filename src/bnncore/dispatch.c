@@ -31,6 +31,8 @@ int bnn_isa_supported(bnn_isa isa) {
     switch (isa) {
     case BNN_ISA_avx2:
         return (features & BNN_CPU_AVX2) != 0;
+    case BNN_ISA_avx512bw:
+        return (features & BNN_CPU_AVX512BW) != 0;
     case BNN_ISA_avx512:
         return (features & BNN_CPU_AVX512) != 0;
     case BNN_ISA_neon:
@@ -57,11 +59,13 @@ int bnn_isa_from_name(const char *name) {
 /* The address of a variant where the build has it. */
 #define VARIANT_ref(family) &bnn_##family##_ref
 #if ARCH_x86_64
-#define VARIANT_avx2(family)   &bnn_##family##_avx2
-#define VARIANT_avx512(family) &bnn_##family##_avx512
+#define VARIANT_avx2(family)     &bnn_##family##_avx2
+#define VARIANT_avx512bw(family) &bnn_##family##_avx512bw
+#define VARIANT_avx512(family)   &bnn_##family##_avx512
 #else
-#define VARIANT_avx2(family)   NULL
-#define VARIANT_avx512(family) NULL
+#define VARIANT_avx2(family)     NULL
+#define VARIANT_avx512bw(family) NULL
+#define VARIANT_avx512(family)   NULL
 #endif
 #if ARCH_aarch64
 #define VARIANT_neon(family) &bnn_##family##_neon

@@ -29,7 +29,8 @@ static bnn_status choose_isa(const bnn_plan_options *options, bnn_isa *isa, bnn_
     if (!options->isa) return BNN_OK;
     int named = bnn_isa_from_name(options->isa);
     if (named < 0)
-        return bnn_fail(error, BNN_E_ISA, "isa: got \"%.32s\", which is none of ref, avx2, avx512, neon", options->isa);
+        return bnn_fail(error, BNN_E_ISA, "isa: got \"%.32s\", which is none of ref, avx2, avx512bw, avx512, neon",
+                        options->isa);
     if (!bnn_isa_supported((bnn_isa)named))
         return bnn_fail(error, BNN_E_ISA, "isa: this CPU, or this build, cannot run %s; the best it has is %s",
                         options->isa, bnn_isa_name(*isa));

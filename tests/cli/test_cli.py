@@ -121,9 +121,10 @@ def test_bench_tune(capsys, model):
     result = told(capsys, "bench", model, "--tune", "--batch", "2", "--seconds", "0")
     assert [layer["name"] for layer in result["layers"]] == ["stem", "head"]
     for layer in result["layers"]:
-        assert {v["isa"] for v in layer["variants"]} == set(_core.isas())
+        # a plan may use the kernel of a weaker set, which is there once
+        assert {"ref", "avx2"} & set(_core.isas()) <= {v["isa"] for v in layer["variants"]} <= set(_core.isas())
         assert len({v["kernel"] for v in layer["variants"]}) == len(layer["variants"])
-        assert [v["isa"] for v in layer["variants"] if v["taken"]] == [_core.isas()[-1]]
+        assert sum(v["taken"] for v in layer["variants"]) == 1
         assert all(0 <= v["least_us"] <= v["median_us"] for v in layer["variants"])
     families = {v["kernel"].split(" ")[0] for v in result["layers"][1]["variants"]}
     assert families == {"bgemm", "bgemv"}

@@ -73,15 +73,15 @@ def measure(engine: Engine, xs: list[Any], seconds: float) -> list[dict[str, Any
         if not info["macs"] or info["pass_step"] != number:
             continue
         rows, seen = [], set()
+        own = next(v for v in tried if v.isa == engine.isa and v.road == "as chosen").kernels[number]
         for variant in tried:
             kernel = variant.kernels[number]
             if kernel in seen:
                 continue
             seen.add(kernel)
             us = np.array([times[number] for times in variant.times]) / 1e3
-            taken = variant.isa == engine.isa and variant.road == "as chosen"
             rows.append({"isa": variant.isa, "road": variant.road, "kernel": kernel, "least_us": float(us.min()),
-                         "median_us": float(np.median(us)), "taken": taken})  # fmt: skip
+                         "median_us": float(np.median(us)), "taken": kernel == own})  # fmt: skip
         layers.append({"name": info["name"], "macs": info["macs"] * batch, "variants": rows})
     return layers
 

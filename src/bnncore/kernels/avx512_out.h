@@ -2,7 +2,7 @@
 #ifndef BNN_AVX512_OUT_H
 #define BNN_AVX512_OUT_H
 
-#include "lanes_avx512.h"
+#include "lanes_avx512bw.h"
 #include "links.h"
 
 #include <string.h>

@@ -9,6 +9,13 @@
  * Rapids but vpopcntd, which has one: bound 410 bit-MAC a cycle (llvm-mca 409, and 409 on znver4); on Zen 5 with four
  * ports 819, of which 745 to 775 were measured in the loop.
  *
+ * VBMI's vpermb looks up 6 bits of 64 channels. With one pixel a table (384 bit pairs, 2 operations, 42 of them until
+ * bytes are full) llvm-mca has at best 383 on icelake-server, 329 on sapphirerapids and 307 on znver4, and 605 were
+ * measured in such a loop on Zen 5: slower. Two pixels in nibbles, their table OR-ed together for several vectors of
+ * channels (768 bit pairs, about 3.1 operations and a part of the OR), reach 787 with 128 channels, 933 with 192 and
+ * 826 to 971 with 256 (sapphirerapids 419, 438, 446 to 455; znver4 402 to 439), but 506 with 64: a tile for wide
+ * layers.
+ *
  * The running parities are a pixel's own, so each tile of eight pixels is first copied out of the image into rows,
  * [word][pixel], taps without gaps between them; a packed pixel can therefore be the cell as it lies.
  */

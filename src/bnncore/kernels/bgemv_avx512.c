@@ -8,41 +8,10 @@
  * prefetching a block of rows ahead changed nothing.
  */
 #include "../kernels.h"
-
-#include <immintrin.h>
-
-#if defined(__GNUC__)
-#define UNROLLED static inline __attribute__((always_inline))
-#define UNROLL   _Pragma("GCC unroll 8") /* a loop that gcc leaves keeps the sums in memory */
-#else
-#define UNROLLED static __forceinline
-#define UNROLL
-#endif
-
-enum { STEP = 8, ROWS = 8 }; /* words in a vector, rows side by side */
-
-/* The first n lanes, n up to 8. */
-static inline __mmask8 first_lanes(size_t n) { return (__mmask8)((1u << n) - 1); }
+#include "rows_avx512bw.h"
 
 static inline __m512i count(__m512i sum, __m512i a, __m512i row) {
     return _mm512_add_epi64(sum, _mm512_popcnt_epi64(_mm512_xor_si512(a, row)));
-}
-
-/* Of each pair of lanes the sums: those of a in the even lanes, those of b in the odd ones. */
-static inline __m512i add_pairs(__m512i a, __m512i b) {
-    return _mm512_add_epi64(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
-}
-
-/* Lane i: the sum of the lanes of s[i]. */
-UNROLLED __m512i add_lanes(const __m512i s[ROWS]) {
-    const __m512i low = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13),
-                  high = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
-    __m512i pair[4], quad[2];
-    UNROLL for (int i = 0; i < 4; i++) pair[i] = add_pairs(s[2 * i], s[2 * i + 1]);
-    UNROLL for (int i = 0; i < 2; i++) quad[i] =
-        _mm512_add_epi64(_mm512_permutex2var_epi64(pair[2 * i], low, pair[2 * i + 1]),
-                         _mm512_permutex2var_epi64(pair[2 * i], high, pair[2 * i + 1]));
-    return _mm512_add_epi64(_mm512_shuffle_i64x2(quad[0], quad[1], 0x44), _mm512_shuffle_i64x2(quad[0], quad[1], 0xEE));
 }
 
 /* Counts of the first `n` of eight rows; those past n are taken as the row before them. */

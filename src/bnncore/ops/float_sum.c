@@ -90,7 +90,7 @@ static void run(const bnn_step *step, const bnn_job *job);
 static const bnn_fgemm_kernel *choose(const bnn_sum *s, bnn_isa isa) {
     enum { FEW = 8, PIXELS_FROM = 8 };
     int few = s->group_outputs <= FEW && (uint64_t)s->window.out_h * s->window.out_w >= PIXELS_FROM;
-    return bnn_fgemm_find(few && isa == BNN_ISA_avx512 ? BNN_ISA_avx2 : isa);
+    return bnn_fgemm_find(few && (isa == BNN_ISA_avx512bw || isa == BNN_ISA_avx512) ? BNN_ISA_avx2 : isa);
 }
 
 bnn_status bnn_float_sum_prepare(bnn_prepare *p) {

@@ -66,8 +66,8 @@ check() {
 build_image >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log" >&2; exit 1; }
 
 failed=0
-check corei7_icelake_u ref avx2 avx512
-check corei7_skylake_x ref avx2 # AVX-512 without VPOPCNTDQ
+check corei7_icelake_u ref avx2 avx512bw avx512
+check corei7_skylake_x ref avx2 avx512bw
 check corei7_haswell_4770 ref avx2
 check core2_penryn_t9600 ref
 exit "$failed"

@@ -143,7 +143,7 @@ static outcome try_isa(exercise *e, rng *r, const bnn_model *m, const arrays *a,
 }
 
 static outcome try_all(exercise *e, rng *r, const bnn_model *m, const arrays *a, wanted *w) {
-    static const char *const isas[] = {"ref", "avx2", "avx512", "neon"};
+    static const char *const isas[] = {"ref", "avx2", "avx512bw", "avx512", "neon"};
     outcome least = OUTCOME_RAN;
     for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
         outcome is = try_isa(e, r, m, a, w, isas[i], 1);

@@ -128,6 +128,6 @@ static void signs_run(const bnn_fgemm_rows *a, const void *packed, size_t n, flo
     run(SIGNS, a, packed, n, y, y_stride);
 }
 
-const bnn_fgemm_kernel bnn_fgemm_avx512 = {.isa = BNN_ISA_avx512,
-                                           .floats = {floats_bytes, floats_pack, floats_run},
-                                           .signs = {signs_bytes, signs_pack, signs_run}};
+const bnn_fgemm_kernel bnn_fgemm_avx512bw = {.isa = BNN_ISA_avx512bw,
+                                             .floats = {floats_bytes, floats_pack, floats_run},
+                                             .signs = {signs_bytes, signs_pack, signs_run}};

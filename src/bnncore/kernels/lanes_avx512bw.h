@@ -1,6 +1,6 @@
 /* Vectors of floats for the kernels that are written once for all instruction sets: AVX-512. */
-#ifndef BNN_LANES_AVX512_H
-#define BNN_LANES_AVX512_H
+#ifndef BNN_LANES_AVX512BW_H
+#define BNN_LANES_AVX512BW_H
 
 #include "unroll.h"
 

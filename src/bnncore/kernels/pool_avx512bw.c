@@ -34,4 +34,4 @@ static void or_rows(const uint64_t *const *src, size_t count, size_t words, cons
     }
 }
 
-const bnn_pool_kernel bnn_pool_avx512 = {.isa = BNN_ISA_avx512, .or_rows = or_rows};
+const bnn_pool_kernel bnn_pool_avx512bw = {.isa = BNN_ISA_avx512bw, .or_rows = or_rows};

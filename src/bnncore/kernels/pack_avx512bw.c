@@ -167,4 +167,4 @@ static void planes(const uint8_t *x, size_t pixels, size_t channels, uint64_t *b
         }
 }
 
-const bnn_pack_kernel bnn_pack_avx512 = {.isa = BNN_ISA_avx512, .f32 = f32, .u8 = u8, .planes = planes};
+const bnn_pack_kernel bnn_pack_avx512bw = {.isa = BNN_ISA_avx512bw, .f32 = f32, .u8 = u8, .planes = planes};

@@ -1,7 +1,8 @@
-/* The operands of the two-pixel table product, AVX2: tables, weights and cells. See bgemm_avx2.c for what they are for.
+/* The operands of the two-pixel table product: tables, weights and cells, which are the same for every length of
+ * vectors. See table_body.h for what they are for.
  */
-#ifndef BNN_AVX2_TABLE_H
-#define BNN_AVX2_TABLE_H
+#ifndef BNN_TABLE_OPERANDS_H
+#define BNN_TABLE_OPERANDS_H
 
 #include "../kernels.h"
 
@@ -44,8 +45,8 @@ static size_t weights_bytes(const bnn_bgemm_shape *shape) {
     return bnn_round_up(shape->outputs, PANEL) / PANEL * panel_bytes(shape);
 }
 
-/* Where channel c of 32 lies: even bytes hold the first 16, so that they widen to 16 bits in order. */
-static uint32_t lane_of(uint32_t c) { return c % 16 * 2 + c / 16; }
+/* Where channel c of a column lies: even bytes hold its first half, so that they widen to 16 bits in order. */
+static uint32_t lane_of(uint32_t c, uint32_t column) { return c % (column / 2) * 2 + c / (column / 2); }
 
 /* The groups of word `word` of tap `tap` for all channels of a panel: written in the order in which they lie. */
 static void word_pack(const bnn_bgemm_shape *shape, const uint64_t *rows, uint32_t tap, size_t word, uint32_t n,
@@ -53,11 +54,12 @@ static void word_pack(const bnn_bgemm_shape *shape, const uint64_t *rows, uint32
     const size_t words = bnn_words(shape->channels), groups = tap_groups(shape), first = word * 16;
     const size_t count = groups - first < 16 ? groups - first : 16;
     const uint32_t channels = shape->outputs - n < width ? shape->outputs - n : width;
+    const uint32_t column = width < BYTES ? width : BYTES;
     uint64_t of[PANEL];
     uint32_t lane[PANEL];
     for (uint32_t c = 0; c < channels; c++) {
         of[c] = rows[((size_t)(n + c) * shape->taps + tap) * words + word];
-        lane[c] = c / 32 * 32 + lane_of(c % 32);
+        lane[c] = c / column * column + lane_of(c % column, column);
     }
     for (size_t g = 0; g < count; g++, to += width)
         for (uint32_t c = 0; c < channels; c++) to[lane[c]] = (uint8_t)(of[c] >> g * GROUP & 15);

@@ -1,3 +1,0 @@
-#include "vector_body.h"
-
-BNN_VECTOR_KERNEL(avx512);

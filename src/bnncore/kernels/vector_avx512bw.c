@@ -1,0 +1,3 @@
+#include "vector_body.h"
+
+BNN_VECTOR_KERNEL(avx512bw);
