@@ -295,10 +295,10 @@ static inline void fetch_share(const pass *p, const uint8_t *next, size_t tile) 
 }
 
 /* Bits of both pixels of a pair, of which the second may lie past the row. */
-static inline void pair_put(const pass *p, place at, const column_counts a[2], const column_counts b[2]) {
-    out_put_bits(p->out, at.y, at.x, a, b);
+UNROLLED void pair_put(const pass *p, const int wide, place at, const column_counts a[2], const column_counts b[2]) {
+    out_put_bits(p->out, wide, at.y, at.x, a, b);
     if (at.x + p->across - 1 < p->run->cols)
-        out_put_bits(p->out, at.y + 2 - p->across, at.x + p->across - 1, a + 1, b + 1);
+        out_put_bits(p->out, wide, at.y + 2 - p->across, at.x + p->across - 1, a + 1, b + 1);
 }
 
 /* Adds blocks begin to end - 1 to the counts of all tiles from `at` on; with `bits`, a constant as `wide` is, they are
@@ -319,8 +319,8 @@ UNROLLED void tiles_sum(const pass *p, place at, size_t begin, size_t end, const
             p->waiting[tile] = c;
             continue;
         }
-        pair_put(p, first, c.a, c.b);
-        if (two) pair_put(p, at, c.b, c.b);
+        pair_put(p, wide, first, c.a, c.b);
+        if (two) pair_put(p, wide, at, c.b, c.b);
     }
 }
 
@@ -342,7 +342,7 @@ APART void tiles_put(const pass *p, place at, const int wide) {
             const uint32_t y = at.y + mate * (2 - p->across), x = at.x + mate * (p->across - 1);
             if (x >= p->run->cols) continue;
             const size_t to = y * out->row_stride + x * out->stride + p->out->n;
-            const int16_t *level = out->kind == BNN_OUT_FLOAT ? out_level(p->out, y, x) : NULL;
+            const int16_t *level = out->kind == BNN_OUT_FLOAT ? out_level(p->out, p->out->width, y, x) : NULL;
             pixels[count++] = (out_pixel){to, level, (const uint16_t *)(const void *)(pop + mate)};
         }
     }

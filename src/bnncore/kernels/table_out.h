@@ -29,25 +29,24 @@ static inline out_panel out_panel_of(const bnn_bgemm_run *r, uint32_t n, uint32_
     return (out_panel){&r->out, level, bnn_round_up(r->shape->outputs, BNN_BLOCK), n, width, left, few};
 }
 
-/* Where pixel (y, x) has its levels. */
-static inline const int16_t *out_level(const out_panel *p, uint32_t y, uint32_t x) {
+/* Where pixel (y, x) has its levels; `width` is the panel's. */
+UNROLLED const int16_t *out_level(const out_panel *p, const uint32_t width, uint32_t y, uint32_t x) {
     const int16_t *level = p->level + ((size_t)p->out->row_class[y] + p->out->col_class[x]) * p->padded;
     if (p->few)
-        for (uint32_t i = 0; i < p->width; i += BNN_ALIGN / sizeof *level)
-            _mm_prefetch((const char *)(level + p->width + i), _MM_HINT_T0);
+        UNROLL for (uint32_t i = 0; i < width; i += BNN_ALIGN / sizeof *level)
+            _mm_prefetch((const char *)(level + width + i), _MM_HINT_T0);
     return level;
 }
 
 /* ---- bits ---- */
 
-/* The words of bits of pixel (y, x); a panel of one column has no b. */
-static inline void out_put_bits(const out_panel *p, uint32_t y, uint32_t x, const column_counts *a,
-                                const column_counts *b) {
-    const int16_t *level = out_level(p, y, x);
+/* The words of bits of pixel (y, x); a panel of one column has no b. `two`, a constant, says that it has two. */
+UNROLLED void out_put_bits(const out_panel *p, const int two, uint32_t y, uint32_t x, const column_counts *a,
+                           const column_counts *b) {
+    const int16_t *level = out_level(p, two ? 2 * BYTES : BYTES, y, x);
     const uint64_t *flip = p->out->flip + p->n / BNN_BLOCK;
     uint64_t *to = (uint64_t *)p->out->data + y * p->out->row_stride + x * p->out->stride + p->n / BNN_BLOCK;
     const uint64_t first = words_above(a->low, a->high, level);
-    const int two = p->width > BYTES;
     const uint64_t second = two ? words_above(b->low, b->high, level + BYTES) : ~UINT64_C(0);
     if (BYTES < BNN_BLOCK) {
         to[0] = ~(first | second << (BYTES % BNN_BLOCK)) ^ flip[0];
