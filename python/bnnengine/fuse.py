@@ -20,12 +20,14 @@ from bnnengine.errors import ModelError
 from bnnengine.layers import (
     BatchNorm,
     Binarize,
+    Clip,
     Conv2d,
     Dense,
     Flatten,
     GlobalAveragePool,
     Layer,
     MaxPool2d,
+    PReLU,
     ScaleBias,
     Sign,
     Threshold,
@@ -303,6 +305,22 @@ def affine_then_mean(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
     return 2, [rest[0], affine[0]]
 
 
+def rising_then_pool(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
+    """A PReLU or limits, which never fall, then the maximum: the maximum first, of which there are fewer.
+
+    Slopes of 0 stay, since an infinity times them is a NaN.
+    """
+    if len(chain) < 2 or not isinstance(chain[0], (PReLU, Clip)) or not isinstance(chain[1], MaxPool2d):
+        return None
+    layer, pool = chain[0], chain[1]
+    if isinstance(layer, PReLU):
+        rises = bool((layer.slope > 0).all())
+    else:
+        rises = layer.low is None or layer.high is None or bool((layer.low <= layer.high).all())
+    fewer = np.prod(pool.output_spec(spec)[1]) < np.prod(spec[1])
+    return (2, [pool, layer]) if rises and fewer else None
+
+
 def sign_alone(spec: Spec, chain: Sequence[Layer]) -> Rewrite | None:
     """The file has no sign: it is a threshold at zero."""
     return (1, [Binarize(0.0)]) if isinstance(chain[0], Sign) and spec[0] != "bits" else None
@@ -333,6 +351,7 @@ RULES: tuple[Callable[[Spec, Sequence[Layer]], Rewrite | None], ...] = (
     batch_norm_into_float_weights,
     sum_then_affine,
     affine_then_mean,
+    rising_then_pool,
     sign_alone,
     batch_norm_alone,
 )

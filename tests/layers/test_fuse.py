@@ -11,6 +11,7 @@ from bnnengine import (
     Binarize,
     BinaryConv2d,
     BinaryDense,
+    Clip,
     Conv2d,
     Dense,
     Flatten,
@@ -23,6 +24,7 @@ from bnnengine import (
     ModelError,
     Multiply,
     Node,
+    PReLU,
     RSign,
     ScaleBias,
     Sequential,
@@ -192,6 +194,7 @@ ALONE = {
     "sum_then_affine": (["BinaryConv2d", "BatchNorm", "MaxPool2d", "Sign"], ["BinaryConv2d", "MaxPool2d", "Sign"]),
     "batch_norm_into_float_weights": (["Conv2d", "BatchNorm", "MaxPool2d"], ["Conv2d", "MaxPool2d"]),
     "affine_then_mean": (["BatchNorm", "GlobalAveragePool"], ["GlobalAveragePool", "BatchNorm"]),
+    "rising_then_pool": (["PReLU", "MaxPool2d"], ["MaxPool2d", "PReLU"]),
     "sign_alone": (["MaxPool2d", "Sign"], ["MaxPool2d", "Binarize"]),
     "batch_norm_alone": (["MaxPool2d", "BatchNorm"], ["MaxPool2d", "ScaleBias"]),
 }
@@ -216,6 +219,7 @@ def test_each_rule_alone(rule, monkeypatch):
                 "binary_input": Sign(), "Sign": Sign(), "Flatten": Flatten(), "ScaleBias": ScaleBias(-1.5, 0.25),
                 "Binarize": Binarize(0.5, True), "MaxPool2d": MaxPool2d(2),
                 "HardSigmoid": HardSigmoid(), "RSign": RSign(-0.5), "GlobalAveragePool": GlobalAveragePool(),
+                "PReLU": PReLU([0.25, 2.0], 0.5, -1.0),
             }  # fmt: skip
             layers.append(plain[name])
     model = Sequential([Input((6, 6, 2), "float32" if "Conv" not in names[0] else "uint8"), *layers])
@@ -229,6 +233,26 @@ def test_each_rule_alone(rule, monkeypatch):
     rounding = (fuse.sum_then_affine, fuse.batch_norm_into_float_weights, fuse.affine_then_mean, fuse.batch_norm_alone)
     if rule not in rounding:
         np.testing.assert_array_equal(fused.reference(x), model.reference(x))
+
+
+@pytest.mark.parametrize(
+    ("layer", "first"),
+    [
+        (PReLU([0.25, 1e-20]), True),
+        (PReLU([0.25, -0.25]), False),  # falls below 0
+        (PReLU([0.25, 0.0]), False),  # an infinity times 0 is a NaN
+        (Clip(-1.0, [1.0, 2.0]), True),
+        (Clip(1.0, [2.0, 0.5]), False),  # limits that cross
+    ],
+)
+def test_the_maximum_comes_first_where_the_layer_before_it_never_falls(layer, first):
+    model = Sequential([Input((6, 6, 2)), layer, MaxPool2d(3, 2, 1)])
+    fused = model.optimize()
+    assert (kinds(fused)[0] == "MaxPool2d") == first
+    x = random_input(np.random.default_rng(0), model, 20)
+    x[0, 0, 0], x[0, 5, 5], x[1] = np.nan, np.inf, -np.inf
+    np.testing.assert_array_equal(fused.reference(x), model.reference(x))
+    assert kinds(Sequential([Input((6, 6, 2)), layer, MaxPool2d(3, 1, 1)]).optimize())[0] != "MaxPool2d"
 
 
 def random_input(rng, model, count=3):
