@@ -38,6 +38,9 @@ void bnn_tables_lay(bnn_tables *tables, const bnn_sum *sum, bnn_carver *carver);
 /* -1 where there was no memory to work in. */
 int bnn_tables_fill(bnn_tables *tables, const bnn_sum *sum);
 
+/* The largest count at which output n's acc is at its threshold, which may be below 0 or above all counts. */
+int64_t bnn_tables_most(const bnn_tables *tables, const bnn_sum *sum, uint32_t class_, size_t n);
+
 /* Outputs first .. first+n-1 of one pixel from their counts; bits are set in words that hold zeros. `data` is the
  * pixel. */
 void bnn_tables_finish(const bnn_tables *tables, const bnn_sum *sum, const int32_t *count, uint32_t class_,
