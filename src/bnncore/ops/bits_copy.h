@@ -18,4 +18,18 @@ static inline void bnn_bits_copy(uint64_t *dst, size_t to, const uint64_t *src, 
     }
 }
 
+/* The first n bits of each of `pixels` pixels of whole words, from bit `to` of as many pixels of `words` words on,
+ * where zeros lie; so are the pads of src. */
+static inline void bnn_bits_merge(uint64_t *dst, size_t words, size_t to, const uint64_t *src, size_t n,
+                                  size_t pixels) {
+    const size_t src_words = bnn_words(n), shift = to % BNN_WORD_BITS;
+    const size_t reach = bnn_words(shift + n); /* the words of dst that it takes */
+    dst += to / BNN_WORD_BITS;
+    for (size_t pixel = 0; pixel < pixels; pixel++, dst += words, src += src_words)
+        for (size_t i = 0; i < src_words; i++) {
+            dst[i] |= src[i] << shift;
+            if (shift && i + 1 < reach) dst[i + 1] |= src[i] >> (BNN_WORD_BITS - shift);
+        }
+}
+
 #endif
