@@ -1,35 +1,39 @@
-/* Binary convolution of each channel by itself, on bits. Rows of the padded image are made in scratch, a band at a
- * time, or read where they lie. Where windows stride, a row's pixels are put in the order of x % stride, so that the
- * pixels that a tap sees of neighbouring windows are neighbours, and a row of outputs is one call of the kernel. */
+/* Binary convolution of each channel by itself, on bits, or of thin groups with as many outputs as channels. Rows of
+ * the padded image are made in scratch, a band at a time, or read where they lie. Where windows stride, a row's pixels
+ * are put in the order of x % stride, so that the pixels that a tap sees of neighbouring windows are neighbours, and a
+ * row of outputs is one call of the kernel. */
 #include "binary_sum.h"
+#include "bits_copy.h"
 #include "padded.h"
 #include "../error.h"
 #include "../memory.h"
 
 #include <string.h>
 
-enum { BAND_BYTES = 24 << 10, LEAST_ROWS = 8, ALIGNED_WORDS = 8 };
+enum { BAND_BYTES = 24 << 10, LEAST_ROWS = 8, ALIGNED_WORDS = 8, THIN = 16 };
 
 typedef struct state {
     bnn_sum sum;
     bnn_tables tables;
     bnn_padded padded;
     const bnn_bdepth_kernel *kernel;
-    size_t taps, planes, words, period;
-    size_t row_words;  /* from a row that windows read to the next */
-    int copied;        /* such rows are made in scratch */
-    uint32_t band;     /* output rows whose input rows are in scratch together */
-    uint32_t kinds;    /* of periods of a row, by the border classes of their pixels: the most there may be */
-    uint64_t *weights; /* [taps][period] */
-    uint64_t *level;   /* [row classes][kinds][planes + 1][period] */
-    uint16_t *kind;    /* [periods in a row] */
-    float *base;       /* [classes][padded outputs] */
-    size_t *offset;    /* [taps] */
+    size_t taps, planes, words, period; /* taps: of all copies */
+    size_t row_words;                   /* from a row that windows read to the next */
+    int copied;                         /* such rows are made in scratch */
+    size_t copy_words;                  /* from there to the same turned by one channel */
+    uint32_t band;                      /* output rows whose input rows are in scratch together */
+    uint32_t kinds;        /* of periods of a row, by the border classes of their pixels: the most there may be */
+    uint64_t *weights;     /* [taps][period] */
+    uint64_t *level;       /* [row classes][kinds][planes + 1][period] */
+    uint16_t *kind;        /* [periods in a row] */
+    float *base;           /* [classes][padded outputs] */
+    size_t *offset;        /* [taps] */
+    uint64_t *keep, *wrap; /* [group channels][words], of bnn_bits_turn */
 } state;
 
 int bnn_binary_depthwise_fits(const bnn_sum *s) {
-    return s->in == BNN_BITS && s->groups > 1 && s->group_channels == 1 && s->group_outputs == 1 &&
-           (uint64_t)s->window.kernel_h * s->window.kernel_w <= BNN_BDEPTH_MAX_TAPS;
+    return s->in == BNN_BITS && s->groups > 1 && s->group_channels == s->group_outputs && s->group_channels <= THIN &&
+           (uint64_t)s->window.kernel_h * s->window.kernel_w * s->group_channels <= BNN_BDEPTH_MAX_TAPS;
 }
 
 static size_t periods(const state *st) {
@@ -39,16 +43,20 @@ static size_t periods(const state *st) {
 static void lay_geometry(state *st) {
     const bnn_window *w = &st->sum.window;
     st->padded = bnn_padded_of(&st->sum, st->sum.in_channels, w->stride_w);
-    st->copied = (w->pad_top | w->pad_left | w->pad_bottom | w->pad_right) != 0 || w->stride_w > 1;
-    st->taps = (size_t)w->kernel_h * w->kernel_w;
+    const uint32_t turns = st->sum.group_channels;
+    st->copied = (w->pad_top | w->pad_left | w->pad_bottom | w->pad_right) != 0 || w->stride_w > 1 || turns > 1;
+    st->taps = (size_t)w->kernel_h * w->kernel_w * turns;
     for (size_t left = st->taps; left; left /= 2) st->planes++;
     st->words = bnn_words(st->sum.in_channels);
     st->period = st->words;
     while (st->period % ALIGNED_WORDS) st->period *= 2;
     st->row_words = st->copied ? bnn_padded_row_words(&st->padded) : w->in_w * st->words;
-    uint64_t fit = BAND_BYTES / BNN_WORD_BYTES / st->row_words / w->stride_h;
+    uint64_t fit = BAND_BYTES / BNN_WORD_BYTES / st->row_words / w->stride_h / turns;
     st->band = (uint32_t)(fit < LEAST_ROWS ? LEAST_ROWS : fit);
     if (st->band > w->out_h) st->band = w->out_h;
+    /* with a word before and behind that bnn_bits_turn may read */
+    uint64_t rows = bnn_size_mul(bnn_padded_in_rows(w, st->band), st->row_words);
+    st->copy_words = bnn_round_up(bnn_size_add(rows, 2), ALIGNED_WORDS);
 }
 
 static void lay(state *st, bnn_carver *carver) {
@@ -63,20 +71,26 @@ static void lay(state *st, bnn_carver *carver) {
     classes *= st->sum.to_bits ? 0 : st->tables.cols.count;
     st->base = bnn_carve(carver, bnn_size_mul(classes * st->tables.padded, sizeof *st->base));
     st->offset = bnn_carve(carver, st->taps * sizeof *st->offset);
+    st->keep = bnn_carve(carver, bnn_size_mul(st->sum.group_channels, st->words * BNN_WORD_BYTES));
+    st->wrap = bnn_carve(carver, bnn_size_mul(st->sum.group_channels, st->words * BNN_WORD_BYTES));
 }
 
-static void fill_weights(state *st) {
+/* Of the rows turned by `turn` channels: where taps see them, and which bits come from where. */
+static void fill_turn(state *st, uint32_t turn) {
     const bnn_window *w = &st->sum.window;
-    const uint64_t *from = st->sum.weight->data; /* a word for each tap of each channel */
-    for (size_t t = 0; t < st->taps; t++) {
+    const uint32_t group = st->sum.group_channels;
+    const uint64_t *from = st->sum.weight->data; /* a word for each tap of each output */
+    for (size_t t = turn; t < st->taps; t += group) {
         uint64_t *to = st->weights + t * st->period;
         for (size_t n = 0; n < st->sum.outputs; n++)
-            if (from[n * st->taps + t] & 1) bnn_bit_set(to, n);
+            if (from[(n * st->taps + t) / group] >> (n + turn) % group & 1) bnn_bit_set(to, n);
         for (size_t i = st->words; i < st->period; i++) to[i] = to[i - st->words];
-        size_t row = t / w->kernel_w * w->dilation_h, column = t % w->kernel_w * w->dilation_w;
-        st->offset[t] = row * st->row_words +
-                        (column % w->stride_w * bnn_padded_phase(&st->padded) + column / w->stride_w) * st->words;
+        size_t row = t / group / w->kernel_w * w->dilation_h, column = t / group % w->kernel_w * w->dilation_w;
+        size_t pixel = column % w->stride_w * bnn_padded_phase(&st->padded) + column / w->stride_w;
+        st->offset[t] = turn * st->copy_words + row * st->row_words + pixel * st->words;
     }
+    for (size_t n = 0; n < st->sum.outputs; n++)
+        bnn_bit_set((n % group + turn < group ? st->keep : st->wrap) + turn * st->words, n);
 }
 
 /* The planes of levels for one word of channels in a border class. The kernel's levels are 0 to taps: none that every
@@ -145,10 +159,22 @@ static void run_row(const state *st, uint32_t y, const uint64_t *x, void *out) {
                           .factor = (float)t->factor});
 }
 
+/* The rows of `count` rows of outputs from y on, in scratch, and their copies. */
+static const uint64_t *make_rows(const state *st, const uint64_t *image, uint32_t y, uint32_t count,
+                                 uint64_t *scratch) {
+    const bnn_window *w = &st->sum.window;
+    const uint32_t group = st->sum.group_channels, rows = bnn_padded_in_rows(w, count);
+    uint64_t *first = scratch + ALIGNED_WORDS;
+    bnn_padded_rows(&st->padded, image, 0, (int64_t)y * w->stride_h - w->pad_top, rows, first);
+    for (uint32_t turn = 1; turn < group; turn++)
+        bnn_bits_turn(first, rows * st->row_words / st->words, st->words, group, turn, st->keep + turn * st->words,
+                      st->wrap + turn * st->words, first + turn * st->copy_words);
+    return first;
+}
+
 static void run(const bnn_step *step, const bnn_job *job) {
     const state *st = step->state;
     const bnn_window *w = &st->sum.window;
-    uint64_t *scratch = (uint64_t *)(void *)job->scratch;
     size_t pixel_bytes = st->sum.to_bits ? st->words * BNN_WORD_BYTES : st->sum.outputs * sizeof(float), begin, end;
     bnn_share(job, (size_t)w->out_h * job->batch, 1, &begin, &end);
     const uint64_t *rows = NULL;
@@ -160,9 +186,7 @@ static void run(const bnn_step *step, const bnn_job *job) {
         } else if (unit == made) {
             size_t left = w->out_h - y < end - unit ? w->out_h - y : end - unit;
             uint32_t count = left < st->band ? (uint32_t)left : st->band;
-            bnn_padded_rows(&st->padded, image, 0, (int64_t)y * w->stride_h - w->pad_top, bnn_padded_in_rows(w, count),
-                            scratch);
-            rows = scratch, made += count;
+            rows = make_rows(st, image, y, count, (uint64_t *)(void *)job->scratch), made += count;
         } else {
             rows += w->stride_h * st->row_words;
         }
@@ -186,12 +210,14 @@ bnn_status bnn_binary_depthwise_prepare(bnn_prepare *p) {
     lay(&st, &carver);
     if (bnn_tables_fill(&st.tables, &st.sum))
         return bnn_fail(p->error, BNN_E_MEMORY, "layer \"%.48s\": no memory to prepare it", step->node->name);
-    fill_weights(&st);
+    for (uint32_t turn = 0; turn < st.sum.group_channels; turn++) fill_turn(&st, turn);
     if (st.sum.to_bits) fill_levels(&st);
     size_t classes = (size_t)st.tables.rows.count * st.tables.cols.count;
     for (size_t i = 0; !st.sum.to_bits && i < classes * st.tables.padded; i++) st.base[i] = (float)st.tables.base[i];
-    if (st.copied)
-        step->scratch_bytes = bnn_size_mul(bnn_padded_in_rows(&st.sum.window, st.band), st.row_words * BNN_WORD_BYTES);
+    if (st.copied) {
+        uint64_t words = bnn_size_add(bnn_size_mul(st.copy_words, st.sum.group_channels), ALIGNED_WORDS);
+        step->scratch_bytes = bnn_size_mul(words, BNN_WORD_BYTES);
+    }
     memcpy(kept, &st, sizeof st);
     step->family = "bdepth";
     step->isa = st.kernel->isa;

@@ -32,4 +32,23 @@ static inline void bnn_bits_merge(uint64_t *dst, size_t words, size_t to, const 
         }
 }
 
+/* Every `group` bits (2 to 64) turned by `by` (1 to group - 1): to bit i of a group comes its bit (i + by) % group.
+ * `keep` and `wrap` are those bits of a pixel that come from above and from below; none comes from another pixel, but
+ * the words before and behind x are read. */
+static inline void bnn_bits_turn(const uint64_t *x, size_t pixels, size_t words, unsigned group, unsigned by,
+                                 const uint64_t *keep, const uint64_t *wrap, uint64_t *to) {
+    const unsigned down = group - by;
+    if (BNN_WORD_BITS % group == 0) { /* no group crosses words, and all words are alike */
+        const uint64_t above = keep[0], below = wrap[0];
+        for (size_t i = 0; i < pixels * words; i++) to[i] = (x[i] >> by & above) | (x[i] << down & below);
+        return;
+    }
+    for (size_t pixel = 0; pixel < pixels; pixel++, x += words, to += words)
+        for (size_t w = 0; w < words; w++) {
+            const uint64_t above = x[w] >> by | x[w + 1] << (BNN_WORD_BITS - by);
+            const uint64_t below = x[w] << down | x[(ptrdiff_t)w - 1] >> (BNN_WORD_BITS - down);
+            to[w] = (above & keep[w]) | (below & wrap[w]);
+        }
+}
+
 #endif
