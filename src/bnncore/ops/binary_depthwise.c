@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { BAND_BYTES = 24 << 10, LEAST_ROWS = 8, ALIGNED_WORDS = 8, THIN = 16 };
+enum { BAND_BYTES = 24 << 10, LEAST_ROWS = 8, ALIGNED_WORDS = 8 };
 
 typedef struct state {
     bnn_sum sum;
@@ -31,8 +31,9 @@ typedef struct state {
     uint64_t *keep, *wrap; /* [group channels][words], of bnn_bits_turn */
 } state;
 
-int bnn_binary_depthwise_fits(const bnn_sum *s) {
-    return s->in == BNN_BITS && s->groups > 1 && s->group_channels == s->group_outputs && s->group_channels <= THIN &&
+int bnn_binary_depthwise_fits(const bnn_sum *s, const bnn_choices *choices) {
+    return s->in == BNN_BITS && s->groups > 1 && s->group_channels == s->group_outputs &&
+           s->group_channels <= choices->thin_channels &&
            (uint64_t)s->window.kernel_h * s->window.kernel_w * s->group_channels <= BNN_BDEPTH_MAX_TAPS;
 }
 
