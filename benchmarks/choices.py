@@ -28,6 +28,7 @@ from bnnengine import (
     Model,
     Sequential,
     Sign,
+    Threshold,
     _core,
 )
 from common import machine, markdown, pin, report
@@ -56,6 +57,15 @@ def bytes_conv(channels: int) -> Model:
     """A first layer of uint8."""
     conv = BinaryConv2d(signs(64, 3, 3, channels), padding=1)
     return Sequential([Input((28, 28, channels), "uint8"), conv, GlobalAveragePool()])
+
+
+def grouped_conv(kernel: int, channels: int, to_bits: bool) -> Model:
+    """A convolution on bits of groups of so many channels."""
+    outputs = 256 // channels * channels
+    output = {"threshold": Threshold(np.zeros(outputs, int))} if to_bits else {}
+    weight = signs(outputs, kernel, kernel, channels)
+    conv = BinaryConv2d(weight, padding=kernel // 2, groups=outputs // channels, **output)
+    return Sequential([Input((14, 14, outputs)), Sign(), conv, GlobalAveragePool()])
 
 
 def real_conv(width: int, channels: int, outputs: int) -> Model:
@@ -93,6 +103,12 @@ def cases() -> Iterator[Case]:
     whole, planes = {"byte_depth": 4096}, {"byte_depth": 0}
     for channels in (1, 3, 8, 16, 32, 48, 64, 128, 256, 400):
         yield Case("igemm / planes", f"uint8 3x3, {9 * channels} terms", bytes_conv(channels), whole, planes)
+    planes, groups = {"thin_channels": 64}, {"thin_channels": 0}
+    for kernel in (1, 3):
+        for channels in (1, 4, 8, 12, 16, 20, 24, 32):
+            for to_bits in (True, False):
+                what = f"{kernel}x{kernel}, groups of {channels} to {'bits' if to_bits else 'floats'}"
+                yield Case("bdepth / bgemm", what, grouped_conv(kernel, channels, to_bits), planes, groups)
     for channels in (64, 256):
         for width in (4, 5, 6, 7, 8, 12, 14, 16, 56):
             yield real(f"{width} wide, {channels} to {channels}", real_conv(width, channels, channels))

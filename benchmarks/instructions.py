@@ -49,7 +49,8 @@ def layers() -> dict[str, Model]:
         return rng.choice([-1, 1], shape)
 
     def conv(size: int, channels: int, kernel: int, **fields: object) -> Model:
-        layer = BinaryConv2d(signs(channels, kernel, kernel, channels), padding=kernel // 2, **fields)
+        weight = signs(channels, kernel, kernel, channels // int(fields.get("groups", 1)))
+        layer = BinaryConv2d(weight, padding=kernel // 2, **fields)
         return Sequential([Input((size, size, channels)), Sign(), layer, GlobalAveragePool()])
 
     g = Graph()
@@ -62,6 +63,10 @@ def layers() -> dict[str, Model]:
         "3x3 convolution, 256 channels, bits": conv(7, 256, 3, threshold=Threshold(np.zeros(256, int))),
         "3x3 convolution, 36 channels, floats": conv(14, 36, 3),
         "1x1 convolution, 128 channels, floats": conv(14, 128, 1),
+        "depthwise 3x3 on bits, to bits": conv(14, 256, 3, groups=256, threshold=Threshold(np.zeros(256, int))),
+        "depthwise 3x3 on bits, to floats": conv(14, 100, 3, groups=100),
+        "3x3 convolution, groups of 8, bits": conv(7, 128, 3, groups=16, threshold=Threshold(np.zeros(128, int))),
+        "3x3 convolution, groups of 48, bits": conv(7, 144, 3, groups=3, threshold=Threshold(np.zeros(144, int))),
         "3x3 convolution, residual, PReLU": residual,
         "dense 1024 to 1024": Sequential([Input((1024,)), Sign(), BinaryDense(signs(1024, 1024)), ScaleBias()]),
         "float stem 7x7, strides 2": Sequential([image, Conv2d(rng.normal(size=(32, 7, 7, 3)), strides=2, padding=3)]),

@@ -41,7 +41,9 @@ COMPILERS = {
     "clang": {"x86_64-linux-gnu": "clang", "aarch64-linux-gnu": "clang"},
 }
 # packing of weights is done once; what is like another function's loop needs no line of its own
-SECONDARY = re.compile(r"weights_pack|cells_fill|_pixel|subtract|multiply|clip|mean|hard_swish|gelu|silu|tanh|abs")
+SECONDARY = re.compile(
+    r"weights_pack|cells_fill|_pixel|count_any|any_to_floats|subtract|multiply|clip|mean|hard_swish|gelu|silu|tanh|abs"
+)
 AWAY = re.compile(r"\s+(jmp|b|ret)\b(?!\.)")
 LEAST_VECTORS = 4  # vector instructions in a loop that is worth a line
 

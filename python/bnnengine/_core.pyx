@@ -36,7 +36,7 @@ cdef extern from "bnncore.h" nogil:
         uint64_t max_bytes
         uint64_t max_macs
     ctypedef struct bnn_choices:
-        uint32_t vector_rows, narrow_rows, narrow_outputs, vector_words, matmul_rows, byte_depth, winograd_width, winograd_depth, winograd_kib
+        uint32_t vector_rows, narrow_rows, narrow_outputs, vector_words, matmul_rows, byte_depth, winograd_width, winograd_depth, winograd_kib, thin_channels
     ctypedef struct bnn_plan_options:
         const char *isa
         uint32_t threads

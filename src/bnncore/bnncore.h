@@ -102,6 +102,8 @@ typedef struct bnn_choices {
     uint32_t winograd_width; /* with fast_math, float32 rows of fewer outputs are summed directly, */
     uint32_t winograd_depth; /* products of fewer terms too, */
     uint32_t winograd_kib;   /* and weights that would take more KiB */
+    uint32_t thin_channels; /* on bits, groups of as many outputs as channels go through bdepth up to so many, and those
+                               that are wider through bgemm */
 } bnn_choices;
 
 typedef struct bnn_plan_options {

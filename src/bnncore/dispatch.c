@@ -112,5 +112,6 @@ const bnn_igemm_kernel *bnn_igemm_find(bnn_isa isa) { return find("igemm", isa);
 const bnn_settle_kernel *bnn_settle_find(bnn_isa isa) { return find("settle", isa); }
 const bnn_vector_kernel *bnn_vector_find(bnn_isa isa) { return find("vector", isa); }
 const bnn_fdepth_kernel *bnn_fdepth_find(bnn_isa isa) { return find("fdepth", isa); }
+const bnn_bdepth_kernel *bnn_bdepth_find(bnn_isa isa) { return find("bdepth", isa); }
 const bnn_window_kernel *bnn_window_find(bnn_isa isa) { return find("window", isa); }
 const bnn_norm_kernel *bnn_norm_find(bnn_isa isa) { return find("norm", isa); }

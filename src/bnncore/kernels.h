@@ -279,6 +279,48 @@ typedef struct bnn_fdepth_kernel {
     void (*run)(const bnn_fdepth_run *run);
 } bnn_fdepth_kernel;
 
+/* ---- bdepth: depthwise binary convolution ---------------------------------------------------------------------------
+ *
+ * A row of output pixels is one long row of words, `words` of them a pixel, 64 channels each; word i sees the words
+ * x[offset[t] + i] of the taps t:
+ *
+ * pop[i][c] = the number of taps t at which bit c of x[offset[t] + i] XOR weights[t][i % period] is 1
+ *
+ * Tables hold their words over and over, until they fill a period, so that vectors cross from a pixel to the next.
+ * planes: how many bits the number of taps has.
+ *
+ * bits: bit c of word i = (pop[i][c] <= level[i][c]) XOR flip[i][c], where level is planes of bits: level[kind[i /
+ * period]][b][i % period] is bit b of the levels, 0 <= level <= taps, and flip follows as plane number `planes`.
+ * floats: y[pixel][c] = (base[class_[pixel]][c] - factor * pop) * scale[c] + bias[c], rounded after the product and
+ * after the sum; the difference is exact. Tables are bnn_round_up(channels, BNN_BLOCK) long, and pixels are dense.
+ */
+enum { BNN_BDEPTH_MAX_TAPS = 255, BNN_BDEPTH_MAX_PLANES = 8 };
+
+typedef struct bnn_bdepth_run {
+    const uint64_t *x;
+    const size_t *offset; /* [taps], in words */
+    size_t taps, planes;
+    size_t words, period; /* period: a multiple of words and of 8 */
+    size_t pixels;
+    const uint64_t *weights; /* [taps][period] */
+    /* bits, where not NULL: [pixels * words] */
+    uint64_t *bits;
+    const uint64_t *level; /* [kinds][planes + 1][period] */
+    const uint16_t *kind;  /* one for each period of the row, begun or whole */
+    /* floats, where not NULL: [pixels][channels] */
+    float *floats;
+    size_t channels;
+    const float *base;      /* [classes][padded channels] */
+    const uint16_t *class_; /* [pixels] */
+    const float *scale, *bias;
+    float factor;
+} bnn_bdepth_run;
+
+typedef struct bnn_bdepth_kernel {
+    bnn_isa isa;
+    void (*run)(const bnn_bdepth_run *run);
+} bnn_bdepth_kernel;
+
 /* ---- window: float32 over windows of pixels ------------------------------------------------------------------------
  *
  * Over x[p * step + i * row + j * col + c], i < rows, j < cols, i outermost: y[p][c] is the maximum, each number in
@@ -334,6 +376,7 @@ const bnn_igemm_kernel *bnn_igemm_find(bnn_isa isa);
 const bnn_settle_kernel *bnn_settle_find(bnn_isa isa);
 const bnn_vector_kernel *bnn_vector_find(bnn_isa isa);
 const bnn_fdepth_kernel *bnn_fdepth_find(bnn_isa isa);
+const bnn_bdepth_kernel *bnn_bdepth_find(bnn_isa isa);
 const bnn_window_kernel *bnn_window_find(bnn_isa isa);
 const bnn_norm_kernel *bnn_norm_find(bnn_isa isa);
 

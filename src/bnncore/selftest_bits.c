@@ -244,5 +244,70 @@ static void case_pool(test *t, uint32_t round) {
     }
 }
 
-const test_family bnn_selftest_bits[4] = {
-    {"bgemm", 16, case_bgemm}, {"bgemv", 9, case_bgemv}, {"pack", 16, case_pack}, {"pool", 12, case_pool}};
+/* Tables need not repeat their words; a period is any multiple of a pixel's words and of 8. */
+static void case_bdepth(test *t, uint32_t round) {
+    static const uint32_t fixed[][3] = {{1, 1, 1},    {9, 64, 8},   {9, 65, 5},   {9, 63, 11},
+                                        {9, 320, 7},  {25, 512, 3}, {49, 130, 4}, {255, 64, 3},
+                                        {255, 17, 9}, {8, 129, 15}, {7, 192, 2},  {2, 64, 31}};
+    uint32_t taps = below(t, 3) ? between(t, 1, 30) : 9, channels = between(t, 1, 400), pixels = between(t, 1, 20);
+    if (round < 12) taps = fixed[round][0], channels = fixed[round][1], pixels = fixed[round][2];
+    size_t words = bnn_words(channels), period = words * 8, n = pixels * words, kinds = (n + period - 1) / period;
+    size_t offset[BNN_BDEPTH_MAX_TAPS], planes = 0, padded = words * BNN_WORD_BITS;
+    for (uint32_t left = taps; left; left /= 2) planes++;
+    if (taps * period * 8 > REGION) return;
+    uint64_t *x = (uint64_t *)(void *)t->region[2], *weights = (uint64_t *)(void *)t->region[3],
+             *level = (uint64_t *)(void *)t->region[4];
+    draw_bits(t, x, (n + 64) * 64, below(t, 8));
+    draw_bits(t, weights, taps * period * 64, below(t, 8));
+    for (uint32_t i = 0; i < taps; i++) offset[i] = below(t, 64);
+    uint16_t kind[20], class_[31];
+    for (size_t i = 0; i < kinds; i++) kind[i] = (uint16_t)below(t, 2);
+    for (size_t i = 0; i < pixels; i++) class_[i] = (uint16_t)below(t, 2);
+    memset(level, 0, 2 * (planes + 1) * period * 8);
+    for (size_t k = 0; k < 2; k++)
+        for (size_t c = 0; c < period * 64; c++) {
+            uint32_t at = below(t, 4) ? taps / 2 : below(t, taps + 1);
+            for (size_t b = 0; b < planes; b++)
+                if (at >> b & 1) bnn_bit_set(level + (k * (planes + 1) + b) * period, c);
+            if (below(t, 2)) bnn_bit_set(level + (k * (planes + 1) + planes) * period, c);
+        }
+    float *base = (float *)(void *)t->region[5], *scale = base + 2 * padded, *bias = scale + padded;
+    for (size_t c = 0; c < padded; c++) {
+        base[c] = (float)below(t, 2 * taps + 1), base[padded + c] = -(float)below(t, taps);
+        scale[c] = ((float)below(t, 2001) - 1000.0f) / 617.0f;
+        bias[c] = ((float)below(t, 2001) - 1000.0f) / 7.0f;
+    }
+    const float factor = (float)between(t, 1, 2);
+    for (int to_bits = 0; to_bits < 2; to_bits++) {
+        const bnn_bdepth_kernel *kernel[2] = {&bnn_bdepth_ref, bnn_bdepth_find(t->isa)};
+        unsigned char *out[2];
+        blank(t, &out[0], &out[1]);
+        for (int i = 0; i < 2; i++)
+            kernel[i]->run(&(bnn_bdepth_run){.x = x,
+                                             .offset = offset,
+                                             .taps = taps,
+                                             .planes = planes,
+                                             .words = words,
+                                             .period = period,
+                                             .pixels = pixels,
+                                             .weights = weights,
+                                             .bits = to_bits ? (uint64_t *)(void *)out[i] : NULL,
+                                             .level = level,
+                                             .kind = kind,
+                                             .floats = to_bits ? NULL : (float *)(void *)out[i],
+                                             .channels = channels,
+                                             .base = base,
+                                             .class_ = class_,
+                                             .scale = scale,
+                                             .bias = bias,
+                                             .factor = factor});
+        judge(t, t->region[0], t->region[1], to_bits ? n * 8 : (size_t)pixels * channels * 4,
+              to_bits ? "bdepth bits" : "bdepth float", (const uint32_t[]){pixels, channels, taps}, 3);
+    }
+}
+
+const test_family bnn_selftest_bits[5] = {{"bgemm", 16, case_bgemm},
+                                          {"bgemv", 9, case_bgemv},
+                                          {"pack", 16, case_pack},
+                                          {"pool", 12, case_pool},
+                                          {"bdepth", 12, case_bdepth}};

@@ -14,19 +14,24 @@ ROADS = [
     {"narrow_rows": 2, "narrow_outputs": 70},
     {"byte_depth": 0},
     {"byte_depth": 4096},
+    {"thin_channels": 0},
+    {"thin_channels": 64},
 ]
 
 
 def network(rng, k, n):
-    """A dense layer to bits and to floats, a product of two activations, and a first layer on bytes."""
+    """A dense layer to bits and to floats, a product of two activations, a first layer on bytes, groups behind it."""
     g = Graph()
     x, picture = g.input((k,), name="x"), g.input((6, 5, 3), "uint8", name="picture")
     bits = g(Sign(), x)
     first = BinaryDense(rng.choice([-1, 1], (n, k)), threshold=Threshold(rng.integers(-9, 9, n)))
     y = g(BinaryDense(rng.choice([-1, 1], (13, n))), g(first, bits, name="first"), name="second")
     z = g(BinaryConv2d(rng.choice([-1, 1], (9, 3, 3, 3)), padding=1), picture, name="bytes")
+    thin = BinaryConv2d(rng.choice([-1, 1], (9, 2, 2, 3)), groups=3, threshold=Threshold(rng.integers(-3, 3, 9)))
+    t = g(thin, g(Sign(), z), name="thin")
+    t = g(BinaryConv2d(rng.choice([-1, 1], (9, 1, 3, 3)), groups=3), t, name="thin to floats")
     left, right = g(Sign(), g.input((5, k), name="left")), g(Sign(), g.input((7, k), name="right"))
-    return g.model(y, z, g(BinaryMatMul(), left, right, name="matmul"))
+    return g.model(y, z, t, g(BinaryMatMul(), left, right, name="matmul"))
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -45,7 +50,7 @@ def test_all_roads_lead_to_the_same_bits(isa, k, n):
                 plan = _core.Plan(data, isa, threads, 0, 0, threads // 2, choices=choices)
                 found = [np.full(w.shape, 77, np.float32) for w in wanted]
                 plan.run(xs, found, batch)
-                for name, one, other in zip(("dense", "bytes", "matmul"), found, wanted, strict=True):
+                for name, one, other in zip(("dense", "bytes", "thin", "matmul"), found, wanted, strict=True):
                     np.testing.assert_array_equal(one, other, err_msg=f"{name}, batch {batch}, {road}")
 
 
@@ -64,9 +69,13 @@ def test_the_kernels_are_those_asked_for(isa):
     assert [kernels(narrow, batch)["first"] for batch in (1, 2)] == ["bgemv", "bgemm"]
     assert kernels({**narrow, "vector_words": 11}, 1)["first"] == "bgemm"
     assert (kernels({"byte_depth": 0}, 1)["bytes"], kernels({"byte_depth": 27}, 1)["bytes"]) == ("bgemm", "igemm")
+    for road, kernel in (({"thin_channels": 2}, "bgemm"), ({"thin_channels": 3}, "bdepth")):
+        assert kernels(road, 1)["thin"] == kernels(road, 1)["thin to floats"] == kernel
 
 
-@pytest.mark.parametrize("wrong", [{"byte_depth": 4097}, {"winograd_width": 0}, {"winograd_kib": 1 << 17}])
+@pytest.mark.parametrize(
+    "wrong", [{"byte_depth": 4097}, {"winograd_width": 0}, {"winograd_kib": 1 << 17}, {"thin_channels": 65}]
+)
 def test_choices_out_of_range_are_refused(wrong):
     data = network(np.random.default_rng(0), 8, 8).to_bytes()
     with pytest.raises((InputError, ValueError), match="choices: out of range"):

@@ -19,8 +19,10 @@ from bnnengine import (
     Engine,
     Flatten,
     GlobalAveragePool,
+    Graph,
     Input,
     MaxPool2d,
+    PReLU,
     ScaleBias,
     Sequential,
     Sign,
@@ -74,6 +76,64 @@ def test_binary_conv2d(seed, kind, to_bits):
     pad_value = 0 if kind == "uint8" else int(rng.integers(-1, 2))
     layers.append(BinaryConv2d(weight, **attributes, pad_value=pad_value, groups=groups, **output))
     run_everywhere(Sequential([*layers, *([ScaleBias()] if to_bits else [])]), x)
+
+
+def random_groups(rng, kind):
+    """Groups, input channels and outputs of each: each channel by itself, thin groups, or any."""
+    if kind == "depthwise":
+        return int(rng.choice([rng.integers(2, 300), rng.integers(2, 70), 63, 64, 65, 192, 512])), 1, 1
+    if kind == "thin":
+        return int(rng.integers(2, 40)), int(rng.integers(1, 10)), int(rng.integers(1, 10))
+    groups, channels = int(rng.integers(2, 6)), int(rng.choice([rng.integers(1, 140), 32, 64, 128]))
+    return groups, channels, int(rng.choice([rng.integers(1, 140), channels, 64, 128]))
+
+
+@settings(max_examples=400, deadline=None)
+@given(seeds, st.sampled_from(["depthwise", "depthwise", "thin", "any"]), st.booleans())
+def test_grouped_binary_conv2d(seed, kind, to_bits):
+    rng = np.random.default_rng(seed)
+    groups, channels, outputs = random_groups(rng, kind)
+    outputs *= groups
+    kernel, size, attributes = random_window(rng)
+    if rng.random() < 0.4:  # the usual window, at a width of several vectors
+        kernel, size, attributes = (3, 3), rng.integers(1, 20, 2), {"padding": 1, "strides": int(rng.integers(1, 3))}
+    x, layers = random_input(rng, "bits", (int(rng.integers(1, 4)), *size, channels * groups))
+    pad_value = int(rng.integers(-1, 2))
+    fields = {"pad_value": pad_value, "zero_one": pad_value >= 0 and rng.random() < 0.3, "groups": groups}
+    if to_bits:
+        spread = int((channels * kernel[0] * kernel[1]) ** 0.5 * 2) + 1
+        fields["threshold"] = random_threshold(rng, outputs, spread)
+    else:
+        fields |= {"scale": rng.standard_normal(outputs), "bias": rng.standard_normal(outputs)}
+    layers.append(BinaryConv2d(rng.choice([-1, 1], (outputs, *kernel, channels)), **attributes, **fields))
+    run_everywhere(Sequential([*layers, *([ScaleBias()] if to_bits else [])]), x)
+
+
+@pytest.mark.parametrize("kernel", [(1, 1), (1, 2), (15, 17), (16, 16), (1, 255)])
+@pytest.mark.parametrize("to_bits", [False, True])
+def test_depthwise_sums_of_any_length(kernel, to_bits):
+    """Planes of counts, from one to eight, and sums that are too long for them; all taps alike, all unlike, and odd."""
+    rng = np.random.default_rng(kernel[1])
+    x = np.ones((2, *(k + 2 for k in kernel), 67), np.float32)
+    x[1] = rng.standard_normal(x.shape[1:])
+    weight = rng.choice([-1, 1], (67, *kernel, 1))
+    weight[:30], weight[30:40] = 1, -1
+    output = {"threshold": random_threshold(rng, 67, kernel[0] * kernel[1] + 1)} if to_bits else {"scale": 0.3}
+    conv = BinaryConv2d(weight, groups=67, padding=tuple(k // 2 for k in kernel), **output)
+    run_everywhere(Sequential([Input(x.shape[1:]), Sign(), conv, *([ScaleBias()] if to_bits else [])]), x)
+
+
+@pytest.mark.parametrize("groups", [1, 3, 6, 192])
+def test_what_follows_a_grouped_convolution_runs_in_its_pass(groups):
+    """Additions and signs behind it, of outputs that are nowhere whole."""
+    rng = np.random.default_rng(groups)
+    g = Graph()
+    x = g.input((9, 11, 192))
+    for _ in range(2):
+        conv = BinaryConv2d(rng.choice([-1, 1], (192, 3, 3, 192 // groups)), padding=1, groups=groups, scale=0.1)
+        x = g(PReLU(rng.standard_normal(192)), g(conv, g(Sign(), x)) + x)
+    model = g.model(g(GlobalAveragePool(), x))
+    run_everywhere(model, rng.standard_normal((2, 9, 11, 192)).astype(np.float32), exact=False)
 
 
 @settings(max_examples=100, deadline=None)

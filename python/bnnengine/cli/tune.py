@@ -1,8 +1,9 @@
 """`bench --tune`: every layer that sums, by every variant that this CPU can run, interleaved on one thread.
 
 A variant is an instruction set, and in it a road, where two lead to the same result (src/bnncore/choices.h): a dense
-layer's samples one by one or all at once, a uint8 layer's sums of bytes or by bit planes, a float32 convolution's
-direct sums or, which are rounded in other places, half of them. `*` marks what the plan takes on its own.
+layer's samples one by one or all at once, a uint8 layer's sums of bytes or by bit planes, groups of channels in planes
+of counts or one by one, a float32 convolution's direct sums or, which are rounded in other places, half of them. `*`
+marks what the plan takes on its own.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ ROADS: dict[str, tuple[dict[str, int], bool]] = {
     "all at once": ({"vector_rows": 0, "narrow_rows": 0, "matmul_rows": 0}, False),
     "bytes": ({"byte_depth": 4096}, False),
     "bit planes": ({"byte_depth": 0}, False),
+    "groups by planes": ({"thin_channels": 64}, False),
+    "group by group": ({"thin_channels": 0}, False),
     "half products": ({"winograd_width": 1, "winograd_depth": 1, "winograd_kib": 1 << 16}, True),
 }
 

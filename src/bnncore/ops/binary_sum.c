@@ -1,5 +1,5 @@
 /* Exact integer sums: binary weights on bits, or on uint8 taken apart into eight planes of bits. Prepares either the
- * direct road (direct.h) or, for grouped layers and very long sums, the gathered one (gathered.c). */
+ * direct road (direct.h) or, for very long sums and for groups of uint8, the gathered one (gathered.c). */
 #include "direct.h"
 #include "../error.h"
 #include "../memory.h"
@@ -8,20 +8,22 @@
 
 /* PIECE_PIXELS is a multiple of every kernel's pixels_per_cell. */
 enum { PIECE_BYTES = 24 << 10, PIECE_PIXELS = 64 };
-enum { BAND_BYTES = 192 << 10, COUNT_BYTES = 64 << 10, FLAT_PIXELS = 1024, PLANES = 8 };
+enum { BAND_BYTES = 192 << 10, COUNT_BYTES = 64 << 10, FLAT_PIXELS = 1024 };
 
 static void lay_geometry(bnn_direct *st) {
     const bnn_window *w = &st->sum.window;
     int padded = w->pad_top | w->pad_left | w->pad_bottom | w->pad_right;
-    st->planes = st->sum.in == BNN_UINT8 ? PLANES : 1;
-    st->words = bnn_words(st->sum.in_channels);
+    st->padded = bnn_padded_of(&st->sum, st->sum.group_channels, 1);
+    st->padded.pack = st->pack;
+    st->planes = st->padded.planes;
+    st->words = bnn_words(st->sum.group_channels);
     st->cell = st->gemm->cell_bytes(&st->shape);
     st->flat = bnn_window_is_point(w);
     st->shared = w->kernel_w > 1;
     st->down = st->shared && st->gemm->cells_fill && w->out_w % st->gemm->pixels_per_cell;
-    st->copied = padded || st->planes > 1;
-    /* a copied row holds just the columns that some window reads */
-    st->pitch = st->copied ? (w->out_w - 1) * w->stride_w + (w->kernel_w - 1) * w->dilation_w + 1 : w->in_w;
+    st->copied = padded || st->planes > 1 || st->sum.groups > 1;
+    st->pitch = st->copied ? st->padded.pitch : w->in_w;
+    st->merged = st->sum.to_bits && st->sum.groups > 1 && st->sum.group_outputs % BNN_WORD_BITS;
 }
 
 static void lay_band(bnn_direct *st) {
@@ -33,6 +35,7 @@ static void lay_band(bnn_direct *st) {
         row_bytes = per_out = (st->cell + st->gemm->pixels_per_cell - 1) / st->gemm->pixels_per_cell;
         rows = FLAT_PIXELS, limit = 4 * BAND_BYTES;
     }
+    per_out = bnn_size_mul(per_out, st->sum.groups);
     uint64_t fit = per_out ? limit / per_out : rows;
     if (st->planes > 1) {
         uint64_t counts = bnn_size_mul(st->flat ? 1 : w->out_w, (uint64_t)st->tables.padded * 4);
@@ -58,20 +61,26 @@ static void lay_pieces(bnn_direct *st) {
 static uint64_t lay_scratch(bnn_direct *st) {
     const bnn_window *w = &st->sum.window;
     bnn_carver scratch = {0};
-    uint64_t rows = st->flat ? 1 : bnn_direct_in_rows(w, st->band), pitch = st->flat ? st->band : st->pitch;
+    uint64_t rows = st->flat ? 1 : bnn_padded_in_rows(w, st->band), pitch = st->flat ? st->band : st->pitch;
     uint32_t cols = st->flat ? st->band : w->out_w;
-    uint64_t pixels = bnn_size_mul(rows, pitch);
+    uint64_t pixels = bnn_size_mul(rows, pitch), out_pixels = st->flat ? st->band : (uint64_t)st->band * w->out_w;
+    uint64_t made = bnn_size_align(bnn_size_mul(pixels, st->words * BNN_WORD_BYTES * st->planes));
+    uint64_t cells = bnn_size_mul(rows * bnn_direct_row_cells(st, (uint32_t)pitch, cols), st->cell);
+    /* rows that become cells are needed for one group at a time */
+    st->group_rows = st->gemm->cells_fill ? 0 : made;
+    st->group_cells = bnn_size_align(cells);
     st->rows_at = scratch.used;
-    if (st->copied) bnn_carve(&scratch, bnn_size_mul(pixels, st->words * BNN_WORD_BYTES * st->planes));
+    if (st->copied) bnn_carve(&scratch, bnn_size_mul(made, st->gemm->cells_fill ? 1 : st->sum.groups));
     st->cells_at = scratch.used;
-    if (st->gemm->cells_fill)
-        bnn_carve(&scratch, bnn_size_mul(rows * bnn_direct_row_cells(st, (uint32_t)pitch, cols), st->cell));
+    if (st->gemm->cells_fill) bnn_carve(&scratch, bnn_size_mul(st->group_cells, st->sum.groups));
     st->kernel_at = scratch.used;
     if (st->gemm->scratch_bytes)
         bnn_carve(&scratch, st->gemm->scratch_bytes(&st->shape, st->flat ? 1 : st->band, cols));
     st->counts_at = scratch.used;
-    uint64_t counted = st->planes > 1 ? (st->flat ? st->band : (uint64_t)st->band * w->out_w) : st->gemv ? 1 : 0;
+    uint64_t counted = st->planes > 1 ? out_pixels : st->gemv ? 1 : 0;
     bnn_carve(&scratch, bnn_size_mul(counted, (uint64_t)st->tables.padded * 4));
+    st->bits_at = scratch.used;
+    bnn_carve(&scratch, bnn_size_mul(st->merged ? out_pixels : 0, st->group_padded / 8));
     return scratch.used;
 }
 
@@ -85,22 +94,31 @@ static void fill_segments(bnn_direct *st) {
 
 /* bgemm's levels: bits compare acc = base - 2 * pop with a threshold, so pop <= (base - threshold) / 2; floats need
  * base. Where bits count as 0 and 1, acc = base - pop, and the kernel's floats are twice that, for half the scale. */
-static void fill_levels(bnn_direct *st) {
+static int16_t level_of(const bnn_direct *st, uint32_t class_, size_t n) {
     const bnn_tables *t = &st->tables;
-    size_t rows = (size_t)t->rows.count * t->cols.count;
-    for (size_t i = 0; i < rows * t->padded; i++) {
-        size_t n = i % t->padded;
-        int64_t level = (int64_t)t->base[i] * (st->sum.zero_one ? 2 : 1);
-        if (st->sum.to_bits) {
-            int64_t most = (int64_t)t->base[i] - t->threshold[n]; /* factor * pop */
-            level = st->sum.zero_one ? most : (most - (most & 1)) / 2;
-            if (level > BNN_BGEMM_MAX_K) level = BNN_BGEMM_MAX_K;
-            if (level < -1 || n >= st->sum.outputs) level = -1;
+    if (!st->sum.to_bits) return (int16_t)(t->base[(size_t)class_ * t->padded + n] * (st->sum.zero_one ? 2 : 1));
+    int64_t level = bnn_tables_most(t, &st->sum, class_, n);
+    if (level > BNN_BGEMM_MAX_K) level = BNN_BGEMM_MAX_K;
+    return (int16_t)(level < -1 ? -1 : level);
+}
+
+/* The tables of a group: output `first` of the layer is its first. */
+static void fill_group(bnn_direct *st, uint32_t group) {
+    const bnn_tables *t = &st->tables;
+    size_t padded = st->group_padded, first = (size_t)group * st->sum.group_outputs;
+    uint32_t classes = t->rows.count * t->cols.count;
+    int16_t *level = st->level + group * classes * padded;
+    for (uint32_t class_ = 0; class_ < classes; class_++)
+        for (size_t n = 0; n < padded; n++) *level++ = n < st->sum.group_outputs ? level_of(st, class_, first + n) : -1;
+    for (size_t n = 0; n < st->sum.group_outputs; n++) {
+        size_t at = group * padded + n;
+        if (!st->sum.to_bits) {
+            st->scale[at] = t->scale[first + n] * (st->sum.zero_one ? 0.5f : 1.0f);
+            st->bias[at] = t->bias[first + n];
+        } else if (bnn_bit_get(t->flip, first + n)) {
+            bnn_bit_set(st->flip, at);
         }
-        st->level[i] = (int16_t)level;
     }
-    if (!st->sum.zero_one) st->scale = t->scale;
-    for (size_t n = 0; st->sum.zero_one && !st->sum.to_bits && n < t->padded; n++) st->scale[n] = t->scale[n] * 0.5f;
 }
 
 static void lay(bnn_direct *st, bnn_carver *carver) {
@@ -108,9 +126,13 @@ static void lay(bnn_direct *st, bnn_carver *carver) {
     if (st->gathered || !st->gemm) return;
     uint64_t classes = (uint64_t)st->tables.rows.count * st->tables.cols.count;
     uint32_t cols = st->sum.window.out_w > FLAT_PIXELS ? st->sum.window.out_w : FLAT_PIXELS;
-    st->packed = bnn_carve(carver, st->gemm->weights_bytes(&st->shape));
-    st->level = bnn_carve(carver, bnn_size_mul(classes, (uint64_t)st->tables.padded * sizeof *st->level));
-    st->scale = bnn_carve(carver, st->sum.zero_one && !st->sum.to_bits ? st->tables.padded * sizeof(float) : 0);
+    uint64_t padded = bnn_size_mul(st->group_padded, st->sum.groups), floats = st->sum.to_bits ? 0 : padded;
+    st->packed_bytes = bnn_size_align(st->gemm->weights_bytes(&st->shape));
+    st->packed = bnn_carve(carver, bnn_size_mul(st->packed_bytes, st->sum.groups));
+    st->level = bnn_carve(carver, bnn_size_mul(classes, bnn_size_mul(padded, sizeof *st->level)));
+    st->flip = bnn_carve(carver, st->sum.to_bits ? padded / 8 : 0);
+    st->scale = bnn_carve(carver, bnn_size_mul(floats, sizeof *st->scale));
+    st->bias = bnn_carve(carver, bnn_size_mul(floats, sizeof *st->bias));
     st->no_class = bnn_carve(carver, (uint64_t)cols * sizeof *st->no_class);
     st->segment = bnn_carve(carver, (uint64_t)st->segments * sizeof *st->segment);
 }
@@ -128,14 +150,15 @@ bnn_status bnn_binary_sum_prepare(bnn_prepare *p) {
     bnn_direct st = {.sum = bnn_sum_of(step->node, step->in[0])}, *kept;
     const bnn_window *w = &st.sum.window;
     uint64_t depth = (uint64_t)w->kernel_h * w->kernel_w * st.sum.group_channels;
-    int gather = st.sum.groups > 1 || depth > BNN_BGEMM_MAX_K;
+    int gather = (st.sum.groups > 1 && st.sum.in != BNN_BITS) || depth > BNN_BGEMM_MAX_K;
     const bnn_bgemm_kernel *gemm = bnn_bgemm_find(p->isa);
     st.gemm = gemm;
     st.pack = bnn_pack_find(p->isa);
     st.finish = bnn_settle_find(p->isa);
     st.few_samples = vector_samples(step, p->choices);
     if (st.few_samples) st.gemv = bnn_bgemv_find(p->isa);
-    st.shape = (bnn_bgemm_shape){st.sum.group_channels, w->kernel_h * w->kernel_w, st.sum.outputs};
+    st.shape = (bnn_bgemm_shape){st.sum.group_channels, w->kernel_h * w->kernel_w, st.sum.group_outputs};
+    st.group_padded = (uint32_t)bnn_round_up(st.sum.group_outputs, BNN_BLOCK);
     st.segments = w->dilation_w == 1 ? w->kernel_h : w->kernel_h * w->kernel_w;
     st.segment_taps = w->dilation_w == 1 ? w->kernel_w : 1;
 
@@ -161,14 +184,18 @@ bnn_status bnn_binary_sum_prepare(bnn_prepare *p) {
         st.gathered = bnn_gathered_new(&st.sum, gemm, st.pack, gathered_memory);
         step->scratch_bytes = bnn_gathered_scratch(st.gathered);
     } else {
-        gemm->weights_pack(&st.shape, st.sum.weight->data, st.packed);
+        size_t group_words = (size_t)st.shape.outputs * st.shape.taps * bnn_words(st.sum.group_channels);
+        for (uint32_t g = 0; g < st.sum.groups; g++) {
+            gemm->weights_pack(&st.shape, (const uint64_t *)st.sum.weight->data + g * group_words,
+                               st.packed + g * st.packed_bytes);
+            fill_group(&st, g);
+        }
         lay_geometry(&st);
         lay_band(&st);
         lay_pieces(&st);
         if (st.planes == 1) step->band_pixels = (size_t)st.piece_rows * st.piece_cols;
         step->scratch_bytes = lay_scratch(&st);
         fill_segments(&st);
-        fill_levels(&st);
     }
     memcpy(kept, &st, sizeof st);
     step->family = "bgemm";

@@ -38,12 +38,15 @@ void bnn_tables_lay(bnn_tables *tables, const bnn_sum *sum, bnn_carver *carver);
 /* -1 where there was no memory to work in. */
 int bnn_tables_fill(bnn_tables *tables, const bnn_sum *sum);
 
+/* The largest count at which output n's acc is at its threshold, which may be below 0 or above all counts. */
+int64_t bnn_tables_most(const bnn_tables *tables, const bnn_sum *sum, uint32_t class_, size_t n);
+
 /* Outputs first .. first+n-1 of one pixel from their counts; bits are set in words that hold zeros. `data` is the
  * pixel. */
 void bnn_tables_finish(const bnn_tables *tables, const bnn_sum *sum, const int32_t *count, uint32_t class_,
                        uint32_t first, uint32_t n, void *data);
 
-/* The gathered road: any grouping, any depth; one row of tight bits for each pixel and group. */
+/* The gathered road: any grouping and any depth, slowly; one row of tight bits for each pixel and group. */
 typedef struct bnn_gathered bnn_gathered;
 uint64_t bnn_gathered_bytes(const bnn_sum *sum, const bnn_bgemm_kernel *gemm);
 bnn_gathered *bnn_gathered_new(const bnn_sum *sum, const bnn_bgemm_kernel *gemm, const bnn_pack_kernel *pack,

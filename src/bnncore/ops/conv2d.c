@@ -14,6 +14,7 @@ static bnn_status prepare(bnn_prepare *p) {
     }
     if (bnn_uint8_sum_fits(&sum, p->choices)) return bnn_uint8_sum_prepare(p);
     if (sum.in == BNN_BITS) p->step->binary_macs = p->step->macs;
+    if (bnn_binary_depthwise_fits(&sum, p->choices)) return bnn_binary_depthwise_prepare(p);
     return bnn_binary_sum_prepare(p);
 }
 

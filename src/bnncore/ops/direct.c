@@ -1,13 +1,14 @@
 /* Runs the direct road of exact integer sums: rows of the image to cells, cells through the kernel, counts to outputs.
  */
 #include "direct.h"
+#include "bits_copy.h"
 
 #include <string.h>
 
 /* What one call of the kernel works on: rows of pixels that lie in memory, and the output rows that they make. */
 typedef struct strip {
-    const uint64_t *pixels; /* plane 0 */
-    size_t plane_words;
+    const unsigned char *from; /* the image, or of a flat one the first pixel */
+    int64_t first;             /* the row of the padded image that the first window begins with */
     uint32_t in_rows, pitch, rows, cols;
     int down; /* tiles are of pixels_per_cell rows */
     const uint16_t *row_class, *col_class;
@@ -44,6 +45,44 @@ static uint32_t tile_rows(const bnn_direct *st, const strip *s) { return s->down
 
 static uint32_t tile_cols(const bnn_direct *st, const strip *s) { return s->down ? 1 : st->gemm->pixels_per_cell; }
 
+/* A group's part of the kernel's tables and cells; what it writes is pixel `out`. */
+static void run_group(const bnn_direct *st, uint32_t group, bnn_bgemm_run r, unsigned char *out,
+                      unsigned char *scratch) {
+    const size_t classes = (size_t)st->tables.rows.count * st->tables.cols.count,
+                 padded = group * (size_t)st->group_padded;
+    const size_t first = (size_t)group * st->sum.group_outputs;
+    r.weights = st->packed + group * st->packed_bytes;
+    r.cells = (const unsigned char *)r.cells + group * (st->gemm->cells_fill ? st->group_cells : st->group_rows);
+    r.out.level = st->level + classes * padded;
+    r.out.flip = st->flip + padded / BNN_WORD_BITS;
+    r.out.scale = st->scale + padded;
+    r.out.bias = st->bias + padded;
+    r.out.data = out + (st->sum.to_bits ? first / 8 : first * sizeof(float));
+    if (!st->merged) {
+        st->gemm->run(&r);
+        return;
+    }
+    r.out.data = scratch + st->bits_at;
+    r.out.stride = st->group_padded / BNN_WORD_BITS;
+    r.out.row_stride = r.out.stride * r.cols;
+    st->gemm->run(&r);
+    bnn_bits_merge((uint64_t *)(void *)out, out_elements(st), first, r.out.data, st->sum.group_outputs,
+                   (size_t)r.rows * r.cols);
+}
+
+/* The job's links from a pixel and a group on. */
+static void place_links(const bnn_direct *st, const strip *s, const bnn_job *job, size_t pixel, uint32_t group,
+                        bnn_link *links) {
+    const size_t first = (size_t)group * st->sum.group_outputs;
+    for (uint32_t i = 0; i < job->link_count; i++) {
+        bnn_link *link = links + i;
+        *link = job->links[i];
+        link->a += first + (link->image ? pixel * st->sum.outputs : s->sample * link->sample_step);
+        if (link->b) link->b += first;
+        if (link->c) link->c += first;
+    }
+}
+
 /* Runs the kernel over the strip, in pieces where followers take them while they are in the first-level cache. */
 static void run_pieces(const bnn_direct *st, const strip *s, bnn_bgemm_run r, const bnn_job *job) {
     const bnn_bgemm_run whole = r;
@@ -60,28 +99,73 @@ static void run_pieces(const bnn_direct *st, const strip *s, bnn_bgemm_run r, co
             r.cells = (const unsigned char *)whole.cells + y / tile_rows(st, s) * r.row_bytes +
                       x / tile_cols(st, s) * r.tile_bytes;
             r.out.row_class = whole.out.row_class + y;
-            r.out.data = s->local ? s->out : (unsigned char *)s->out + skip * pixel_bytes;
-            for (uint32_t i = 0; i < job->link_count; i++) {
-                links[i] = job->links[i];
-                links[i].a += links[i].image ? (s->pixel + skip) * st->sum.outputs : s->sample * links[i].sample_step;
+            unsigned char *out = (unsigned char *)s->out + (s->local ? 0 : skip * pixel_bytes);
+            bnn_part part = {s->pixel + skip, (size_t)r.rows * r.cols, s->n_begin, s->n_end - s->n_begin};
+            if (st->merged) memset(out, 0, part.pixels * pixel_bytes);
+            for (uint32_t group = 0; group < st->sum.groups; group++) {
+                place_links(st, s, job, part.pixel, group, links);
+                run_group(st, group, r, out, job->scratch);
             }
-            st->gemm->run(&r);
-            bnn_follow(job, &(bnn_part){s->pixel + skip, (size_t)r.rows * r.cols, s->n_begin, s->n_end - s->n_begin});
+            bnn_follow(job, &part);
         }
 }
 
+/* The rows that a group's windows read, where they lie or made in scratch. */
+static const uint64_t *rows_of(const bnn_direct *st, const strip *s, uint32_t group, unsigned char *scratch) {
+    uint64_t *made = (uint64_t *)(void *)(scratch + st->rows_at + group * st->group_rows);
+    const uint32_t channel = group * st->sum.group_channels;
+    if (!st->copied)
+        return (const uint64_t *)(const void *)s->from + (size_t)s->first * st->sum.window.in_w * st->words;
+    if (st->flat)
+        bnn_padded_pixels(&st->padded, s->from, channel, s->pitch, 1, s->pitch * st->words, made);
+    else
+        bnn_padded_rows(&st->padded, s->from, channel, s->first, s->in_rows, made);
+    return made;
+}
+
+/* Cells of all rows that some tile begins with. */
+static void fill_cells(const bnn_direct *st, const strip *s, const uint64_t *rows, uint32_t step,
+                       unsigned char *cells) {
+    const bnn_window *w = &st->sum.window;
+    const size_t per_row = bnn_direct_row_cells(st, s->pitch, s->cols);
+    const uint32_t cell_rows = s->down ? s->in_rows - w->stride_h : s->in_rows;
+    const size_t mate = s->down ? (size_t)w->stride_h * s->pitch : w->stride_w;
+    for (uint32_t y = 0; y < cell_rows; y++)
+        st->gemm->cells_fill(&st->shape, rows + (size_t)y * s->pitch * st->words,
+                             s->down ? (size_t)(s->in_rows - y) * s->pitch : s->pitch, mate, step,
+                             cells + y * per_row * st->cell, per_row);
+}
+
+/* Counts of every plane, which add up before the output. */
+static void run_planes(const bnn_direct *st, const strip *s, bnn_bgemm_run r, uint32_t step, const bnn_job *job) {
+    const size_t pixels = (size_t)s->rows * s->cols, plane_words = (size_t)s->in_rows * s->pitch * st->words;
+    int32_t *counts = (int32_t *)(void *)(job->scratch + st->counts_at);
+    const uint64_t *rows = rows_of(st, s, 0, job->scratch);
+    memset(counts, 0, pixels * st->tables.padded * sizeof *counts);
+    r.weights = st->packed;
+    r.out = (bnn_out){.kind = BNN_OUT_COUNTS,
+                      .data = counts,
+                      .row_stride = (size_t)st->tables.padded * s->cols,
+                      .stride = st->tables.padded};
+    for (uint32_t plane = 0; plane < st->planes; plane++, rows += plane_words) {
+        r.cells = rows;
+        if (st->gemm->cells_fill) {
+            fill_cells(st, s, rows, step, job->scratch + st->cells_at);
+            r.cells = job->scratch + st->cells_at;
+        }
+        r.out.shift = plane;
+        st->gemm->run(&r);
+    }
+    settle_strip(st, s, counts);
+    bnn_follow(job, &(bnn_part){s->pixel, pixels, s->n_begin, s->n_end - s->n_begin});
+}
+
 static void run_strip(const bnn_direct *st, const strip *s, const bnn_job *job) {
-    unsigned char *scratch = job->scratch;
     const bnn_window *w = &st->sum.window;
     const bnn_bgemm_kernel *k = st->gemm;
-    unsigned char *cells = scratch + st->cells_at;
-    int32_t *counts = (int32_t *)(void *)(scratch + st->counts_at);
-    size_t per_row = bnn_direct_row_cells(st, s->pitch, s->cols), pixels = (size_t)s->rows * s->cols;
+    size_t per_row = bnn_direct_row_cells(st, s->pitch, s->cols);
     uint32_t step = st->shared || !k->cells_fill ? 1 : w->stride_w * k->pixels_per_cell;
-    uint32_t cell_rows = s->down ? s->in_rows - w->stride_h : s->in_rows;
-    size_t mate = s->down ? (size_t)w->stride_h * s->pitch : w->stride_w;
     bnn_bgemm_run r = {.shape = &st->shape,
-                       .weights = st->packed,
                        .rows = s->rows,
                        .cols = s->cols,
                        .down = s->down,
@@ -91,81 +175,23 @@ static void run_strip(const bnn_direct *st, const strip *s, const bnn_job *job) 
                        .segments = st->segments,
                        .segment_taps = st->segment_taps,
                        .n_begin = s->n_begin,
-                       .n_end = s->n_end,
-                       .scratch = scratch + st->kernel_at,
+                       .n_end = s->n_end < st->shape.outputs ? s->n_end : st->shape.outputs,
+                       .scratch = job->scratch + st->kernel_at,
                        .out = {.kind = st->sum.to_bits ? BNN_OUT_BITS : BNN_OUT_FLOAT,
-                               .level = st->level,
                                .row_class = s->row_class,
                                .col_class = s->col_class,
-                               .flip = st->tables.flip,
-                               .scale = st->scale,
-                               .bias = st->tables.bias,
-                               .data = s->out,
                                .row_stride = out_elements(st) * s->cols,
                                .stride = out_elements(st)}};
     if (st->planes > 1) {
-        memset(counts, 0, pixels * st->tables.padded * sizeof *counts);
-        r.out = (bnn_out){.kind = BNN_OUT_COUNTS,
-                          .data = counts,
-                          .row_stride = (size_t)st->tables.padded * s->cols,
-                          .stride = st->tables.padded};
-    }
-    for (uint32_t plane = 0; plane < st->planes; plane++) {
-        const uint64_t *from = s->pixels + plane * s->plane_words;
-        r.cells = from;
-        if (k->cells_fill) {
-            for (uint32_t y = 0; y < cell_rows; y++)
-                k->cells_fill(&st->shape, from + (size_t)y * s->pitch * st->words,
-                              s->down ? (size_t)(s->in_rows - y) * s->pitch : s->pitch, mate, step,
-                              cells + y * per_row * st->cell, per_row);
-            r.cells = cells;
-        }
-        r.out.shift = plane;
-        if (st->planes > 1) k->run(&r);
-    }
-    if (st->planes == 1) {
-        run_pieces(st, s, r, job);
+        run_planes(st, s, r, step, job);
         return;
     }
-    settle_strip(st, s, counts);
-    bnn_follow(job, &(bnn_part){s->pixel, pixels, s->n_begin, s->n_end - s->n_begin});
-}
-
-/* So many pixels of border, in every plane. */
-static void fill_border(const bnn_direct *st, uint64_t *to, size_t plane_words, size_t pixels) {
-    uint64_t pad = st->sum.pad_value == BNN_PAD_PLUS ? ~UINT64_C(0) : 0,
-             last = pad & bnn_tail_mask(st->sum.in_channels);
-    for (uint32_t plane = 0; plane < st->planes; plane++) {
-        uint64_t *at = to + plane * plane_words;
-        for (size_t pixel = 0; pixel < pixels; pixel++) {
-            for (size_t i = 1; i < st->words; i++) *at++ = pad;
-            *at++ = last;
-        }
+    for (uint32_t group = 0; group < st->sum.groups; group++) {
+        const uint64_t *rows = rows_of(st, s, group, job->scratch);
+        if (group == 0) r.cells = k->cells_fill ? (const void *)(job->scratch + st->cells_at) : rows;
+        if (k->cells_fill) fill_cells(st, s, rows, step, job->scratch + st->cells_at + group * st->group_cells);
     }
-}
-
-/* Rows first .. first+count-1 of the padded image, made in scratch: bits with their border, or eight planes with zeros.
- */
-static void copy_rows(const bnn_direct *st, const unsigned char *image, int64_t first, uint32_t count, uint64_t *to) {
-    const bnn_window *w = &st->sum.window;
-    size_t words = st->words, row_words = st->pitch * words, plane_words = row_words * count;
-    uint32_t left = w->pad_left < st->pitch ? w->pad_left : st->pitch;
-    uint32_t inside = st->pitch - left < w->in_w ? st->pitch - left : w->in_w;
-    for (uint32_t y = 0; y < count; y++, to += row_words) {
-        int64_t from = first + y;
-        if (from < 0 || from >= w->in_h || inside == 0) {
-            fill_border(st, to, plane_words, st->pitch);
-            continue;
-        }
-        uint64_t *at = to + left * words;
-        fill_border(st, to, plane_words, left);
-        fill_border(st, at + inside * words, plane_words, st->pitch - left - inside);
-        size_t pixel = (size_t)from * w->in_w;
-        if (st->planes > 1)
-            st->pack->planes(image + pixel * st->sum.in_channels, inside, st->sum.in_channels, at, plane_words);
-        else
-            memcpy(at, (const uint64_t *)(const void *)image + pixel * words, inside * words * BNN_WORD_BYTES);
-    }
+    run_pieces(st, s, r, job);
 }
 
 /* Rows y0 .. y1-1 and outputs n0 .. n1-1 of the batch's image number `at`. */
@@ -178,8 +204,9 @@ static void run_image(const bnn_direct *st, const unsigned char *image, size_t a
         uint32_t left_over = rows % st->gemm->pixels_per_cell;
         int down = st->down && rows > left_over;
         if (down) rows -= left_over;
-        int64_t first = (int64_t)y * w->stride_h - w->pad_top;
-        strip s = {.in_rows = bnn_direct_in_rows(w, rows),
+        strip s = {.from = image,
+                   .first = (int64_t)y * w->stride_h - w->pad_top,
+                   .in_rows = bnn_padded_in_rows(w, rows),
                    .pitch = st->pitch,
                    .rows = rows,
                    .cols = w->out_w,
@@ -192,24 +219,18 @@ static void run_image(const bnn_direct *st, const unsigned char *image, size_t a
                    .pixel = (at * w->out_h + y) * w->out_w,
                    .sample = at,
                    .local = local};
-        s.plane_words = (size_t)s.in_rows * st->pitch * st->words;
-        if (st->copied) {
-            uint64_t *padded = (uint64_t *)(void *)(job->scratch + st->rows_at);
-            copy_rows(st, image, first, s.in_rows, padded);
-            s.pixels = padded;
-        } else {
-            s.pixels = (const uint64_t *)(const void *)image + (size_t)first * w->in_w * st->words;
-        }
         run_strip(st, &s, job);
     }
 }
 
 static void run_flat(const bnn_direct *st, const unsigned char *in, size_t begin, size_t end, uint32_t n0, uint32_t n1,
                      unsigned char *out, int local, const bnn_job *job) {
-    size_t out_bytes = out_elements(st) * (st->sum.to_bits ? 8 : 4), channels = st->sum.in_channels;
+    size_t out_bytes = out_elements(st) * (st->sum.to_bits ? 8 : 4);
+    size_t in_bytes = st->planes > 1 ? st->sum.in_channels : bnn_words(st->sum.in_channels) * BNN_WORD_BYTES;
     for (size_t at = begin; at < end; at += st->band) {
         uint32_t pixels = (uint32_t)(end - at < st->band ? end - at : st->band);
-        strip s = {.in_rows = 1,
+        strip s = {.from = in + at * in_bytes,
+                   .in_rows = 1,
                    .pitch = pixels,
                    .rows = 1,
                    .cols = pixels,
@@ -218,16 +239,8 @@ static void run_flat(const bnn_direct *st, const unsigned char *in, size_t begin
                    .n_begin = n0,
                    .n_end = n1,
                    .out = local ? out : out + at * out_bytes,
-                   .plane_words = pixels * st->words,
                    .pixel = at,
                    .local = local};
-        if (st->planes > 1) {
-            uint64_t *planes = (uint64_t *)(void *)(job->scratch + st->rows_at);
-            st->pack->planes(in + at * channels, pixels, channels, planes, s.plane_words);
-            s.pixels = planes;
-        } else {
-            s.pixels = (const uint64_t *)(const void *)in + at * st->words;
-        }
         run_strip(st, &s, job);
     }
 }
@@ -263,7 +276,8 @@ void bnn_direct_run(const bnn_step *step, const bnn_job *job) {
     }
     size_t units = st->flat ? (size_t)w->out_h * w->out_w * job->batch : (size_t)w->out_h * job->batch;
     size_t begin = 0, end = units, n0 = 0, n1 = st->sum.outputs;
-    if (units < 3 * (size_t)job->threads && bnn_round_up(n1, BNN_BLOCK) / BNN_BLOCK >= job->threads)
+    if (st->sum.groups == 1 && units < 3 * (size_t)job->threads &&
+        bnn_round_up(n1, BNN_BLOCK) / BNN_BLOCK >= job->threads)
         bnn_share(job, st->sum.outputs, BNN_BLOCK, &n0, &n1);
     else
         bnn_share(job, units, st->gemm->pixels_per_cell, &begin, &end);

@@ -1,6 +1,6 @@
-/* Exact integer sums for any grouping and any depth: each pixel's bits of one group are gathered into one tight row,
- * rows are cut into chunks that a bgemm kernel may sum, and the counts of all chunks and planes add up before the
- * output. */
+/* Exact integer sums that no faster road takes: of more products than a bgemm kernel may sum, and of groups of uint8
+ * channels. Each pixel's bits of one group are gathered into one tight row, rows are cut into chunks that a kernel may
+ * sum, and the counts of all chunks and planes add up before the output. */
 #include "binary_sum.h"
 #include "bits_copy.h"
 #include "../memory.h"

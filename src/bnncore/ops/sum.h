@@ -45,5 +45,8 @@ bnn_status bnn_winograd_prepare(bnn_prepare *prepare);
 /* Whether depthwise.c takes it: float32 input, and each channel by itself. */
 int bnn_depthwise_fits(const bnn_sum *sum);
 bnn_status bnn_depthwise_prepare(bnn_prepare *prepare);
+/* Whether binary_depthwise.c takes it: bits, and each channel by itself or thin groups. */
+int bnn_binary_depthwise_fits(const bnn_sum *sum, const bnn_choices *choices);
+bnn_status bnn_binary_depthwise_prepare(bnn_prepare *prepare);
 
 #endif

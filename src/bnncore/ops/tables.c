@@ -129,6 +129,11 @@ int bnn_tables_fill(bnn_tables *t, const bnn_sum *s) {
     return 0;
 }
 
+int64_t bnn_tables_most(const bnn_tables *t, const bnn_sum *s, uint32_t class_, size_t n) {
+    int64_t most = (int64_t)t->base[(size_t)class_ * t->padded + n] - t->threshold[n]; /* factor * count */
+    return s->zero_one ? most : (most - (most & 1)) / 2;
+}
+
 void bnn_tables_finish(const bnn_tables *t, const bnn_sum *s, const int32_t *count, uint32_t class_, uint32_t first,
                        uint32_t n, void *data) {
     const int32_t *base = t->base + (size_t)class_ * t->padded + first;

@@ -97,8 +97,8 @@ static bnn_dtype random_output(rng *r, net_node *node, uint32_t outputs, int exa
 }
 
 static uint32_t random_groups(rng *r, uint32_t channels) {
-    uint32_t groups = rng_chance(r, 20) ? channels : (uint32_t)rng_between(r, 2, 8);
-    return rng_chance(r, 50) && channels % groups == 0 && channels / groups < 70 ? groups : 1;
+    uint32_t groups = rng_chance(r, 30) ? channels : (uint32_t)rng_between(r, 2, 8);
+    return rng_chance(r, 70) && channels % groups == 0 && channels / groups < 70 ? groups : 1;
 }
 
 static net_spec random_sum(rng *r, net_node *node, const net_spec *in, uint32_t macs) {
@@ -118,6 +118,7 @@ static net_spec random_sum(rng *r, net_node *node, const net_spec *in, uint32_t 
     uint32_t most = macs / depth / pixels;
     if (outputs > most) outputs = most ? most : 1;
     outputs = (outputs + groups - 1) / groups * groups;
+    if (groups > 1 && channels <= most && rng_chance(r, 70)) outputs = channels; /* which has kernels of its own */
     net_spec weight = {binary ? BNN_BITS : BNN_FLOAT32, 2, {outputs, channels}};
     if (conv)
         weight = (net_spec){weight.dtype, 4, {outputs, node->attributes[0], node->attributes[1], channels / groups}};
