@@ -95,10 +95,9 @@ BNN_MERGE(subtract, -)
 BNN_MERGE(multiply, *)
 
 /* exp by 2^n * e^r, |r| <= ln 2 / 2, a Taylor polynomial of degree 7 (next term below 2^-29). Arguments are held to
- * where the result and its inverse are normal numbers, since a gate of a sigmoid that is not makes everything that it
- * multiplies slow; a NaN stays. */
+ * where the result is a normal number; a NaN stays. */
 static inline float exponential(float x) {
-    x = x > 87.0f ? 87.0f : x;
+    x = x > 88.0f ? 88.0f : x;
     x = x < -87.0f ? -87.0f : x;
     float magic = x * 1.44269504f + 12582912.0f, n = magic - 12582912.0f; /* rounds to a whole number */
     float r = x - n * 0.693145752f - n * 1.42860677e-6f;
@@ -114,7 +113,11 @@ static inline float exponential(float x) {
     return p * power;
 }
 
-static inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
+/* 0 where it would be a denormal number: gates that are slow down everything that they multiply. */
+static inline float sigmoid(float x) {
+    float y = 1.0f / (1.0f + exponential(-x));
+    return x < -87.0f ? 0.0f : y;
+}
 
 /* Near 0 an odd polynomial (Cephes' tanhf), elsewhere by exp. */
 static inline float hyperbolic(float x) {
