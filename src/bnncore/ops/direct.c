@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { FEW_PIXELS = 64 };
+
 /* What one call of the kernel works on: rows of pixels that lie in memory, and the output rows that they make. */
 typedef struct strip {
     const unsigned char *from; /* the image, or of a flat one the first pixel */
@@ -262,7 +264,15 @@ static void run_vector(const bnn_direct *st, int local, const bnn_job *job) {
     }
 }
 
-/* Threads share rows of all images, or blocks of outputs where there are few rows and many outputs. */
+/* Whether threads share blocks of outputs rather than rows: where there are enough, and so few pixels for each that the
+ * weights, which every share of rows reads, are more than the cells, which every share of outputs makes. */
+static int shares_outputs(const bnn_direct *st, size_t units, const bnn_job *job) {
+    const size_t pixels = st->flat ? units : units * st->sum.window.out_w;
+    if (st->sum.groups > 1 || bnn_round_up(st->sum.outputs, BNN_BLOCK) / BNN_BLOCK < job->threads) return 0;
+    return units < 3 * (size_t)job->threads || pixels < FEW_PIXELS * (size_t)job->threads;
+}
+
+/* Threads share rows of all images, or blocks of outputs. */
 void bnn_direct_run(const bnn_step *step, const bnn_job *job) {
     const bnn_direct *st = step->state;
     const bnn_window *w = &st->sum.window;
@@ -276,11 +286,10 @@ void bnn_direct_run(const bnn_step *step, const bnn_job *job) {
     }
     size_t units = st->flat ? (size_t)w->out_h * w->out_w * job->batch : (size_t)w->out_h * job->batch;
     size_t begin = 0, end = units, n0 = 0, n1 = st->sum.outputs;
-    if (st->sum.groups == 1 && units < 3 * (size_t)job->threads &&
-        bnn_round_up(n1, BNN_BLOCK) / BNN_BLOCK >= job->threads)
+    if (shares_outputs(st, units, job))
         bnn_share(job, st->sum.outputs, BNN_BLOCK, &n0, &n1);
     else
-        bnn_share(job, units, st->gemm->pixels_per_cell, &begin, &end);
+        bnn_share(job, units, st->flat || st->down ? st->gemm->pixels_per_cell : 1, &begin, &end);
     if (begin == end || n0 == n1) return;
     if (st->flat) {
         run_flat(st, job->in[0], begin, end, (uint32_t)n0, (uint32_t)n1, job->out[0], step->local_out, job);
