@@ -11,10 +11,11 @@
  *
  * VBMI's vpermb looks up 6 bits of 64 channels. With one pixel a table (384 bit pairs, 2 operations, 42 of them until
  * bytes are full) llvm-mca has at best 383 on icelake-server, 329 on sapphirerapids and 307 on znver4, and 605 were
- * measured in such a loop on Zen 5: slower. Two pixels in nibbles, their table OR-ed together for several vectors of
- * channels (768 bit pairs, about 3.1 operations and a part of the OR), reach 787 with 128 channels, 933 with 192 and
- * 826 to 971 with 256 (sapphirerapids 419, 438, 446 to 455; znver4 402 to 439), but 506 with 64: a tile for wide
- * layers.
+ * measured in such a loop on Zen 5: slower. So is two pixels in nibbles, their table OR-ed together for several vectors
+ * of channels (768 bit pairs, about 3.1 operations and a part of the OR): the loop reaches 300, 450, 530 and 580 with
+ * 64, 128, 192 and 256 channels on Zen 5, where scalar loads of table offsets keep 512-bit ones waiting (790 without
+ * them), and in whole layers 0.44 of this kernel's rate at 28x28x128, 0.58 to 0.65 at 14x14x256, 14x14x512 and 7x7x512.
+ * llvm-mca has 433 to 438, 431 to 447 and 453 to 461 with 128, 192 and 256 on sapphirerapids, 394 to 425 on znver4.
  *
  * The running parities are a pixel's own, so each tile of eight pixels is first copied out of the image into rows,
  * [word][pixel], taps without gaps between them; a packed pixel can therefore be the cell as it lies.
