@@ -15,6 +15,7 @@ import dense
 import loading
 import networks
 import ports
+import threads
 
 HERE = Path(__file__).parent
 PARTS_BY_NAME = {
@@ -24,6 +25,7 @@ PARTS_BY_NAME = {
     "loading": loading,
     "choices": choices,
     "ports": ports,
+    "threads": threads,
 }
 # which result is whose
 KEYS = {
@@ -33,6 +35,7 @@ KEYS = {
     "loads": "loading",
     "cases": "choices",
     "loops": "ports",
+    "threaded": "threads",
 }
 
 

@@ -97,17 +97,25 @@ UNROLLED void out_floats(const out_panel *p, const out_pixel *at, size_t count, 
     }
 }
 
+/* The same for one vector from number c of the panel on, all of it (whole, a constant) or its first `some`. */
+UNROLLED void out_vector(const out_panel *p, const out_pixel *at, size_t c, const int whole, size_t some) {
+    const bnn_out *out = p->out;
+    const bytes dot = out_dot(at, c / (2 * LANES) * 2 * LANES);
+    lanes x = out_scaled(out, c % (2 * LANES) ? bytes_high(dot) : bytes_low(dot), p->n + c);
+    links_do(out->links, out->link_count, (link_place){1, whole, some, p->n + c, at->at + c, NULL}, &x);
+    if (whole)
+        lanes_store((float *)out->data + at->at + c, x);
+    else
+        lanes_store_first((float *)out->data + at->at + c, some, x);
+}
+
 /* The same for the first `left` channels, whatever their number. */
 static inline void out_floats_some(const out_panel *p, const out_pixel *at, size_t count) {
-    const bnn_out *out = p->out;
-    for (; count; count--, at++)
-        for (size_t c = 0; c < p->left; c += LANES) {
-            const size_t some = p->left - c < LANES ? p->left - c : LANES;
-            const bytes dot = out_dot(at, c / (2 * LANES) * 2 * LANES);
-            lanes x = out_scaled(out, c % (2 * LANES) ? bytes_high(dot) : bytes_low(dot), p->n + c);
-            links_do(out->links, out->link_count, (link_place){1, 0, some, p->n + c, at->at + c, NULL}, &x);
-            lanes_store_first((float *)out->data + at->at + c, some, x);
-        }
+    for (; count; count--, at++) {
+        size_t c = 0;
+        for (; c + LANES <= p->left; c += LANES) out_vector(p, at, c, 1, LANES);
+        if (c < p->left) out_vector(p, at, c, 0, p->left - c);
+    }
 }
 
 /* Adds the counts of some pixels. */
