@@ -2,7 +2,7 @@
 
     python benchmarks/threads.py [--isa avx2] [--threads 2] [--rounds 9] [--json]
 
-Each network is one layer, or a chain of ten as convolutions.py has them (its residual form), between a float image and a
+Each network is one layer, or a chain of ten as convolutions.py has them (its residual form), from a float image to a
 float image; a prediction wakes the helpers once. Both cores have to be free: anything else that runs there shows at
 once, so the least times say most.
 """

@@ -57,7 +57,9 @@ class Chain:
             shifts = [whole(rng, channels) if rng.random() < 0.5 else None for _ in range(2)]
             self.value = g(PReLU(powers(rng, channels), *shifts), y)
         elif kind == 2:
-            self.value = g(rng.choice([ReLU(), Clip(-3.0), Clip(whole(rng, channels) - 8, whole(rng, channels) + 8)]), y)
+            self.value = g(
+                rng.choice([ReLU(), Clip(-3.0), Clip(whole(rng, channels) - 8, whole(rng, channels) + 8)]), y
+            )
         elif kind in (3, 4):
             pair = (y, self.image(*self.shape))
             self.value = g(Add(), *(pair if rng.random() < 0.5 else pair[::-1]))
