@@ -6,14 +6,20 @@
 
 size_t bnn_selftest_bytes(void) { return (size_t)REGION * REGIONS; }
 
-static const test_family *find(const char *family) {
-    for (size_t i = 0; i < sizeof bnn_selftest_bits / sizeof *bnn_selftest_bits; i++)
-        if (strcmp(bnn_selftest_bits[i].name, family) == 0) return &bnn_selftest_bits[i];
-    for (size_t i = 0; i < sizeof bnn_selftest_floats / sizeof *bnn_selftest_floats; i++)
-        if (strcmp(bnn_selftest_floats[i].name, family) == 0) return &bnn_selftest_floats[i];
-    for (size_t i = 0; i < sizeof bnn_selftest_windows / sizeof *bnn_selftest_windows; i++)
-        if (strcmp(bnn_selftest_windows[i].name, family) == 0) return &bnn_selftest_windows[i];
+/* The family of that name, if it is one of those. */
+static const test_family *find_in(const test_family *families, size_t count, const char *name) {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(families[i].name, name) == 0) return &families[i];
     return NULL;
+}
+
+#define FIND_IN(families, name) find_in(families, sizeof(families) / sizeof *(families), name)
+
+static const test_family *find(const char *name) {
+    const test_family *found = FIND_IN(bnn_selftest_gemm, name);
+    if (!found) found = FIND_IN(bnn_selftest_bits, name);
+    if (!found) found = FIND_IN(bnn_selftest_floats, name);
+    return found ? found : FIND_IN(bnn_selftest_windows, name);
 }
 
 int bnn_selftest_run(const char *family, bnn_isa isa, uint32_t rounds, uint64_t seed, void *memory,

@@ -96,6 +96,6 @@ typedef struct test_family {
     void (*one)(test *t, uint32_t round);
 } test_family;
 
-extern const test_family bnn_selftest_bits[5], bnn_selftest_floats[4], bnn_selftest_windows[4];
+extern const test_family bnn_selftest_gemm[1], bnn_selftest_bits[4], bnn_selftest_floats[4], bnn_selftest_windows[4];
 
 #endif

@@ -1,0 +1,230 @@
+/* The sums of the two-pixel table product for one tile: table_body.h tells the idea. */
+#ifndef BNN_TABLE_SUMS_H
+#define BNN_TABLE_SUMS_H
+
+#include "table_operands.h"
+#include "table_out.h"
+#include "unroll.h"
+
+enum {
+    BLOCK = 12, /* look-ups in the unrolled block */
+    CHUNK = 60  /* look-ups until byte sums are full: 60 * 4 < 256 */
+};
+
+/* ---- look-ups ----
+ *
+ * Two columns of BYTES channels go side by side: two of weights, `wide`, for one pair of pixels, or, where just one is
+ * left, that one for two pairs.
+ */
+
+typedef struct columns {
+    bytes a, b;
+} columns;
+
+/* Where the weights of a look-up lie. */
+typedef struct weights2 {
+    const uint8_t *a, *b; /* b of the second column; unused where there is one */
+} weights2;
+
+/* Byte sums: of both pixels' counts, as first + 16 * second modulo 256, and of the second's alone. */
+typedef struct sums {
+    columns both, second;
+} sums;
+
+/* gcc would reorder the sums of a block and run out of registers; this keeps them as they are written. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define KEEP(x) __asm__("" : "+v"((x).a), "+v"((x).b))
+#else
+#define KEEP(x) (void)(x)
+#endif
+
+/* Nor does gcc load a vector that two look-ups need once, of itself; 16 registers are too few for that. */
+#if defined(__GNUC__) && !defined(__clang__) && MANY_REGISTERS
+#define LOADED(x) __asm__("" : "+v"(x))
+#else
+#define LOADED(x) (void)(x)
+#endif
+
+static inline columns add(columns x, columns y) { return (columns){bytes_add(x.a, y.a), bytes_add(x.b, y.b)}; }
+
+static inline columns mean(columns x, columns y) { return (columns){bytes_mean(x.a, y.a), bytes_mean(x.b, y.b)}; }
+
+static inline columns high_nibbles(columns x) {
+    const bytes high = bytes_all(0xF0);
+    return (columns){bytes_and(x.a, high), bytes_and(x.b, high)};
+}
+
+UNROLLED columns shift_right(columns x, const int bits) {
+    return (columns){words_right(x.a, bits), words_right(x.b, bits)};
+}
+
+static inline bytes table_at(const unsigned char *cell) {
+    uint16_t offset;
+    memcpy(&offset, cell, sizeof offset);
+    return bytes_table((const uint8_t *)tables + offset);
+}
+
+UNROLLED columns look(const unsigned char *a, const unsigned char *b, weights2 w, size_t at, const int wide) {
+    const bytes t = table_at(a);
+    bytes first = bytes_load(w.a + at);
+    if (wide) return (columns){bytes_look(t, first), bytes_look(t, bytes_load(w.b + at))};
+    LOADED(first);
+    return (columns){bytes_look(t, first), bytes_look(table_at(b), first)};
+}
+
+/* Bytes from a group's weights to the next one's. */
+UNROLLED size_t step_of(const int wide) { return wide || BYTES == PANEL ? PANEL : PANEL / 2; }
+
+/* Adds three look-ups, at most 12 in each nibble, to s->both, and returns their high nibbles. */
+UNROLLED columns look3(const unsigned char *a, const unsigned char *b, weights2 w, size_t at, const int wide, sums *s) {
+    const size_t next = step_of(wide);
+    columns x = add(look(a, b, w, at, wide), look(a + 2, b + 2, w, at + next, wide));
+    x = add(x, look(a + 4, b + 4, w, at + 2 * next, wide));
+    s->both = add(s->both, x);
+    KEEP(s->both);
+    return high_nibbles(x);
+}
+
+/* Where a look-up, or the first of a block of them, finds its offset and its weights. */
+typedef struct source {
+    size_t cell, weights; /* bytes from the pair's first cell; bytes into the panel */
+} source;
+
+/* A block, added to s->both; returns a quarter of the sum of the high nibbles. The mean of bytes whose low bits are
+ * clear is exact, so high nibbles add up without being shifted down: four of them to that, of which the two low bits
+ * are clear again. */
+UNROLLED columns look12(const unsigned char *a, const unsigned char *b, weights2 w, source at, const int wide,
+                        sums *s) {
+    const size_t next = 3 * step_of(wide);
+    a += at.cell, b += at.cell, w.a += at.weights;
+    w.b = BYTES < PANEL ? w.a + BYTES : w.b + at.weights; /* one address where a panel has both columns */
+    columns x = look3(a, b, w, 0, wide, s);
+    x = mean(x, look3(a + 6, b + 6, w, next, wide, s));
+    columns y = look3(a + 12, b + 12, w, 2 * next, wide, s);
+    y = mean(y, look3(a + 18, b + 18, w, 3 * next, wide, s));
+    return mean(x, y);
+}
+
+/* Four blocks: the means of four quarters are the sum. */
+UNROLLED void look48(const unsigned char *a, const unsigned char *b, weights2 w, const source *at, const int wide,
+                     sums *s) {
+    const source first = at[0], second = at[1], third = at[2], fourth = at[3];
+    columns x = look12(a, b, w, first, wide, s);
+    x = mean(x, look12(a, b, w, second, wide, s));
+    columns y = look12(a, b, w, third, wide, s);
+    y = mean(y, look12(a, b, w, fourth, wide, s));
+    s->second = mean(x, y);
+}
+
+/* ---- the walk through a panel: what does not fill blocks, singly, then the blocks ---- */
+
+typedef struct walk {
+    const source *single, *block; /* one more entry than blocks may be read */
+    size_t singles, blocks;       /* singles are a multiple of 3 */
+} walk;
+
+static size_t walk_bytes(const bnn_bgemm_shape *shape) {
+    const size_t groups = panel_groups(shape);
+    return bnn_round_up((groups / BLOCK + groups + 3) * sizeof(source), BNN_ALIGN);
+}
+
+static walk walk_of(const bnn_bgemm_run *r, size_t step, source *memory) {
+    const size_t groups = panel_groups(r->shape), run = tap_groups(r->shape) * r->segment_taps;
+    source *at = memory;
+    for (uint32_t s = 0; s < r->segments; s++)
+        for (size_t i = run / BLOCK * BLOCK; i < run; i++)
+            *at++ = (source){r->segment[s] + i * sizeof(uint16_t), (s * run + i) * step};
+    while ((at - memory) % 3) *at++ = (source){r->segment[0], groups * step};
+    walk w = {memory, at, (size_t)(at - memory), 0};
+    for (uint32_t s = 0; s < r->segments; s++)
+        for (size_t i = 0; i + BLOCK <= run; i += BLOCK, w.blocks++)
+            *at++ = (source){r->segment[s] + i * sizeof(uint16_t), (s * run + i) * step};
+    *at = (source){r->segment[0], 0};
+    return w;
+}
+
+/* Three single look-ups. */
+UNROLLED void look_singles(const unsigned char *a, const unsigned char *b, weights2 w, const source *at, const int wide,
+                           sums *s) {
+    columns x = look(a + at[0].cell, b + at[0].cell, w, at[0].weights, wide);
+    x = add(x, look(a + at[1].cell, b + at[1].cell, w, at[1].weights, wide));
+    x = add(x, look(a + at[2].cell, b + at[2].cell, w, at[2].weights, wide));
+    s->both = add(s->both, x);
+    s->second = add(s->second, shift_right(high_nibbles(x), 4));
+}
+
+/* Byte sums over blocks begin to end - 1, and over the singles where begin is 0; returns their number. */
+UNROLLED size_t part_sums(const walk *k, size_t begin, size_t end, const unsigned char *a, const unsigned char *b,
+                          weights2 w, const int wide, sums *out) {
+    const bytes zero = bytes_zero();
+    const sums none = {{zero, zero}, {zero, zero}};
+    sums s = none, *const start = out;
+    const source *at = k->block + begin, *const stop = k->block + end;
+    for (; MANY_REGISTERS && stop - at >= 4; at += 4) {
+        sums four = none;
+        look48(a, b, w, at, wide, &four);
+        *out++ = four;
+    }
+    size_t room = CHUNK;
+    if (begin == 0)
+        for (size_t i = 0; i < k->singles; i += 3, room -= 3) {
+            if (room < 3) *out++ = s, s = none, room = CHUNK;
+            look_singles(a, b, w, k->single + i, wide, &s);
+        }
+    source now = *at; /* a block ahead, for its addresses to be there in time */
+    for (; at < stop; room -= BLOCK) {
+        if (room < BLOCK) *out++ = s, s = none, room = CHUNK;
+        const source next = *++at;
+        s.second = add(s.second, shift_right(look12(a, b, w, now, wide, &s), 2));
+        KEEP(s.second);
+        now = next;
+    }
+    if (room < CHUNK) *out++ = s;
+    return (size_t)(out - start);
+}
+
+/* ---- counts ---- */
+
+/* 16-bit sums of the words of byte vectors, modulo 2^16, and of their odd bytes; the even bytes follow from both. */
+typedef struct words {
+    bytes all, odd;
+} words;
+
+static inline words words_take(words w, bytes x) {
+    return (words){words_add(w.all, x), words_add(w.odd, words_right(x, 8))};
+}
+
+static inline column_counts counts_of(words w) {
+    return (column_counts){words_sub(w.all, words_left(w.odd, 8)), w.odd};
+}
+
+static inline bytes first_of(bytes both, bytes second) {
+    return bytes_sub(both, words_left(bytes_and(second, bytes_all(15)), 4));
+}
+
+/* Counts of both columns, for the first and the second pixel. */
+typedef struct counts {
+    column_counts a[2], b[2];
+} counts;
+
+/* Adds up n byte sums. */
+UNROLLED counts counts_sum(const sums *s, size_t n) {
+    const words none = {bytes_zero(), bytes_zero()};
+    words a0 = none, a1 = none, b0 = none, b1 = none;
+    for (size_t i = 0; i < n; i++) {
+        a0 = words_take(a0, first_of(s[i].both.a, s[i].second.a)), a1 = words_take(a1, s[i].second.a);
+        b0 = words_take(b0, first_of(s[i].both.b, s[i].second.b)), b1 = words_take(b1, s[i].second.b);
+    }
+    return (counts){{counts_of(a0), counts_of(a1)}, {counts_of(b0), counts_of(b1)}};
+}
+
+static inline column_counts column_add(column_counts x, column_counts y) {
+    return (column_counts){words_add(x.low, y.low), words_add(x.high, y.high)};
+}
+
+static inline counts counts_add(counts x, const counts *y) {
+    return (counts){{column_add(x.a[0], y->a[0]), column_add(x.a[1], y->a[1])},
+                    {column_add(x.b[0], y->b[0]), column_add(x.b[1], y->b[1])}};
+}
+
+#endif
