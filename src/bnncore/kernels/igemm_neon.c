@@ -1,0 +1,211 @@
+/* uint8 pixels times +-1 weights, NEON: sums of up to four pixel bytes are made once and looked up for every output. */
+#include "../kernels.h"
+#include "unroll.h"
+
+#include <arm_neon.h>
+#include <string.h>
+
+enum {
+    GROUP = 4,         /* most bytes in a table's sums */
+    LANES = 8,         /* pixels in a vector */
+    VECTORS = 2,       /* of pixels in a tile */
+    ENTRIES = 16,      /* sums in a table: bit i of an entry's number says that byte i is in it */
+    CHUNK = 32,        /* groups until the 16-bit sums must be widened: 32 * 4 * 255 < 2^15 */
+    BLOCK = 8,         /* outputs in a tile */
+    ENTRY = LANES * 2, /* bytes of an entry */
+    TABLE = ENTRIES * LANES
+};
+
+typedef struct tables {
+    _Alignas(BNN_ALIGN) uint16_t of[CHUNK][VECTORS][TABLE];
+    uint16x8_t start[VECTORS]; /* the sums of all bytes, negated */
+} tables;
+
+/* A segment is cut into as few groups as it can be, none more than a byte longer than another, the long ones first. */
+static size_t groups(const bnn_igemm_shape *s) { return (size_t)(s->segment_bytes + GROUP - 1) / GROUP; }
+
+static size_t group_bytes(const bnn_igemm_shape *s, size_t i) {
+    return s->segment_bytes / groups(s) + (i < s->segment_bytes % groups(s));
+}
+
+static size_t weights_bytes(const bnn_igemm_shape *s) {
+    return bnn_round_up(s->outputs, BLOCK) * s->segments * groups(s);
+}
+
+/* packed: [outputs / 8][segments][groups][8], entry numbers times ENTRY */
+static void weights_pack(const bnn_igemm_shape *s, const int8_t *rows, void *packed) {
+    const size_t depth = (size_t)s->segments * s->segment_bytes;
+    uint8_t *to = packed;
+    for (size_t first = 0; first < s->outputs; first += BLOCK) {
+        size_t k = 0;
+        for (size_t at = 0; at < s->segments; at++)
+            for (size_t i = 0; i < groups(s); k += group_bytes(s, i++))
+                for (size_t n = first; n < first + BLOCK; n++) {
+                    size_t entry = 0;
+                    for (size_t j = 0; n < s->outputs && j < group_bytes(s, i); j++)
+                        entry |= (size_t)(rows[n * depth + k + j] > 0) << j;
+                    *to++ = (uint8_t)(entry * ENTRY);
+                }
+    }
+}
+
+/* ---- tables ---- */
+
+/* Four bytes, in a load that writes the whole register. */
+static inline uint8x8_t load_four(const uint8_t *x) {
+    float four;
+    memcpy(&four, x, sizeof four);
+    return vreinterpret_u8_f32(vset_lane_f32(four, vdup_n_f32(0), 0));
+}
+
+/* The table of `bytes` bytes (a constant) of each of 8 pixels; of those from `count` on, of the last one's again. */
+UNROLLED void table_of(const uint8_t *x, size_t pixel_bytes, size_t count, const size_t bytes, uint16_t *table) {
+    uint8x8_t two[4]; /* byte 0 of two pixels, byte 1, and so on */
+    UNROLL for (size_t p = 0; p < LANES; p += 2) {
+        const uint8_t *next = x + (p + 1 < count ? pixel_bytes : 0);
+        two[p / 2] = vzip1_u8(load_four(x), load_four(next));
+        x = next + (p + 2 < count ? pixel_bytes : 0);
+    }
+    const uint16x8_t a = vreinterpretq_u16_u8(vcombine_u8(two[0], two[2]));
+    const uint16x8_t b = vreinterpretq_u16_u8(vcombine_u8(two[1], two[3]));
+    const uint32x4_t low = vreinterpretq_u32_u16(vzip1q_u16(a, b)), high = vreinterpretq_u32_u16(vzip2q_u16(a, b));
+    const uint8x16_t first = vreinterpretq_u8_u32(vzip1q_u32(low, high));
+    const uint8x16_t second = vreinterpretq_u8_u32(vzip2q_u32(low, high));
+    const uint16x8_t twice[GROUP] = {vshll_n_u8(vget_low_u8(first), 1), vshll_high_n_u8(first, 1),
+                                     vshll_n_u8(vget_low_u8(second), 1), vshll_high_n_u8(second, 1)};
+    uint16x8_t sum[ENTRIES];
+    vst1q_u16(table, vdupq_n_u16(0));
+    UNROLL for (size_t e = 1; e < (size_t)1 << bytes; e++) {
+        const size_t i = e >= 8 ? 3 : e >= 4 ? 2 : e >= 2 ? 1 : 0, rest = e - ((size_t)1 << i);
+        sum[e] = rest ? vaddq_u16(sum[rest], twice[i]) : twice[i];
+        vst1q_u16(table + e * LANES, sum[e]);
+    }
+}
+
+/* Tables of n groups, from group `first` of all on, for 8 pixels; returns the sums of all their bytes, negated. */
+UNROLLED uint16x8_t fill(const bnn_igemm_shape *s, const uint8_t *x, size_t pixel_bytes, size_t count,
+                         const size_t *segment, size_t first, size_t n, uint16_t *table) {
+    const size_t all = groups(s), least = s->segment_bytes / all, longer = s->segment_bytes % all;
+    uint16x8_t sum = vdupq_n_u16(0);
+    size_t at = first / all, i = first % all;
+    for (const uint16_t *end = table + n * VECTORS * TABLE; table < end; table += VECTORS * TABLE) {
+        const size_t bytes = least + (i < longer);
+        const uint8_t *from = x + segment[at] + i * least + (i < longer ? i : longer);
+        switch (bytes) {
+        case 1:
+            table_of(from, pixel_bytes, count, 1, table);
+            break;
+        case 2:
+            table_of(from, pixel_bytes, count, 2, table);
+            break;
+        case 3:
+            table_of(from, pixel_bytes, count, 3, table);
+            break;
+        default:
+            table_of(from, pixel_bytes, count, 4, table);
+            break;
+        }
+        sum = vaddq_u16(sum, vld1q_u16(table + (((size_t)1 << bytes) - 1) * LANES));
+        if (++i == all) i = 0, at++;
+    }
+    return vsubq_u16(vdupq_n_u16(0), vshrq_n_u16(sum, 1));
+}
+
+APART uint16x8_t fill_whole(const bnn_igemm_shape *s, const uint8_t *x, size_t pixel_bytes, const size_t *segment,
+                            size_t first, size_t n, uint16_t *table) {
+    return fill(s, x, pixel_bytes, LANES, segment, first, n, table);
+}
+
+APART uint16x8_t fill_some(const bnn_igemm_shape *s, const uint8_t *x, size_t pixel_bytes, size_t count,
+                           const size_t *segment, size_t first, size_t n, uint16_t *table) {
+    return fill(s, x, pixel_bytes, count, segment, first, n, table);
+}
+
+/* ---- sums ---- */
+
+static inline void put(int32_t *y, int16x4_t sum, int add) {
+    vst1q_s32(y, add ? vaddw_s16(vld1q_s32(y), sum) : vmovl_s16(sum));
+}
+
+/* 8 outputs' sums of 8 pixels, of which `count` exist: the other way round, to or onto y, in 32 bits. */
+UNROLLED void put_block(const uint16x8_t sum[BLOCK], int32_t *y, size_t y_stride, size_t count, int add) {
+    uint32x4_t pair[BLOCK];
+    UNROLL for (size_t o = 0; o < BLOCK; o += 2) {
+        pair[o] = vreinterpretq_u32_u16(vtrn1q_u16(sum[o], sum[o + 1]));     /* pixels 0, 2, 4, 6 */
+        pair[o + 1] = vreinterpretq_u32_u16(vtrn2q_u16(sum[o], sum[o + 1])); /* 1, 3, 5, 7 */
+    }
+    UNROLL for (size_t p = 0; p < 4; p++) {
+        const size_t o = p % 2;
+        UNROLL for (size_t half = 0; half < 2; half++) {
+            const uint32x4_t a = pair[half * 4 + o], b = pair[half * 4 + 2 + o];
+            const int16x8_t four = vreinterpretq_s16_u32(p < 2 ? vtrn1q_u32(a, b) : vtrn2q_u32(a, b));
+            if (p < count) put(y + p * y_stride + half * 4, vget_low_s16(four), add);
+            if (p + 4 < count) put(y + (p + 4) * y_stride + half * 4, vget_high_s16(four), add);
+        }
+    }
+}
+
+/* All outputs of 8 * vectors pixels (a constant), of which `count` exist, from n groups; w_step: bytes from the weights
+ * of 8 outputs to those of the next 8. */
+UNROLLED void sum_up(const tables *t, size_t n, const uint8_t *w, size_t w_step, size_t outputs, const size_t vectors,
+                     size_t count, int add, int32_t *y, size_t y_stride) {
+    for (size_t first = 0; first < outputs; first += BLOCK, w += w_step) {
+        uint16x8_t sum[VECTORS][BLOCK];
+        UNROLL for (size_t v = 0; v < vectors; v++) UNROLL for (size_t o = 0; o < BLOCK; o++) sum[v][o] = t->start[v];
+        const unsigned char *table = (const unsigned char *)t->of;
+        for (size_t g = 0; g < n; g++, table += sizeof t->of[0]) {
+            uint64_t entries;
+            memcpy(&entries, w + g * BLOCK, sizeof entries);
+            UNROLL for (size_t o = 0; o < BLOCK; o++) {
+                const unsigned char *entry = table + (entries >> 8 * o & 0xFF);
+                UNROLL for (size_t v = 0; v < vectors; v++) sum[v][o] =
+                    vaddq_u16(sum[v][o], vld1q_u16((const void *)(entry + v * sizeof t->of[0][0])));
+            }
+        }
+        UNROLL for (size_t v = 0; v < vectors; v++)
+            put_block(sum[v], y + first + v * LANES * y_stride, y_stride, count - v * LANES, add);
+    }
+}
+
+APART void sum_whole(const tables *t, size_t n, const uint8_t *w, size_t w_step, size_t outputs, int add, int32_t *y,
+                     size_t y_stride) {
+    sum_up(t, n, w, w_step, outputs, VECTORS, VECTORS * LANES, add, y, y_stride);
+}
+
+APART void sum_some(const tables *t, size_t n, const uint8_t *w, size_t w_step, size_t outputs, size_t count, int add,
+                    int32_t *y, size_t y_stride) {
+    if (count > LANES)
+        sum_up(t, n, w, w_step, outputs, VECTORS, count, add, y, y_stride);
+    else
+        sum_up(t, n, w, w_step, outputs, 1, count, add, y, y_stride);
+}
+
+/* `count` pixels, 16 at most. */
+static void run_tile(const bnn_igemm_shape *s, const uint8_t *x, size_t pixel_bytes, size_t count,
+                     const size_t *segment, const uint8_t *w, int32_t *y, size_t y_stride) {
+    tables t;
+    const size_t all = s->segments * groups(s);
+    for (size_t first = 0; first < all; first += CHUNK, w += CHUNK * BLOCK) {
+        const size_t n = all - first < CHUNK ? all - first : CHUNK;
+        for (size_t v = 0; v * LANES < count; v++) {
+            const uint8_t *from = x + v * LANES * pixel_bytes;
+            t.start[v] = count >= (v + 1) * LANES
+                             ? fill_whole(s, from, pixel_bytes, segment, first, n, t.of[0][v])
+                             : fill_some(s, from, pixel_bytes, count - v * LANES, segment, first, n, t.of[0][v]);
+        }
+        if (count == VECTORS * LANES)
+            sum_whole(&t, n, w, all * BLOCK, s->outputs, first != 0, y, y_stride);
+        else
+            sum_some(&t, n, w, all * BLOCK, s->outputs, count, first != 0, y, y_stride);
+    }
+}
+
+static void run(const bnn_igemm_shape *s, const uint8_t *x, size_t pixel_bytes, size_t pixels, const size_t *segment,
+                const void *packed, int32_t *y, size_t y_stride) {
+    for (size_t p = 0; p < pixels; p += VECTORS * LANES)
+        run_tile(s, x + p * pixel_bytes, pixel_bytes, pixels - p < VECTORS * LANES ? pixels - p : VECTORS * LANES,
+                 segment, packed, y + p * y_stride, y_stride);
+}
+
+const bnn_igemm_kernel bnn_igemm_neon = {
+    .isa = BNN_ISA_neon, .weights_bytes = weights_bytes, .weights_pack = weights_pack, .run = run};
