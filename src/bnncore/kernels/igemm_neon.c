@@ -13,11 +13,10 @@ enum {
     CHUNK = 32,        /* groups until the 16-bit sums must be widened: 32 * 4 * 255 < 2^15 */
     BLOCK = 8,         /* outputs in a tile */
     ENTRY = LANES * 2, /* bytes of an entry */
-    TABLE = ENTRIES * LANES
 };
 
 typedef struct tables {
-    _Alignas(BNN_ALIGN) uint16_t of[CHUNK][VECTORS][TABLE];
+    _Alignas(BNN_ALIGN) uint16_t of[CHUNK][ENTRIES][VECTORS][LANES];
     uint16x8_t start[VECTORS]; /* the sums of all bytes, negated */
 } tables;
 
@@ -58,67 +57,46 @@ static inline uint8x8_t load_four(const uint8_t *x) {
     return vreinterpret_u8_f32(vset_lane_f32(four, vdup_n_f32(0), 0));
 }
 
-/* The table of `bytes` bytes (a constant) of each of 8 pixels; of those from `count` on, of the last one's again. */
-UNROLLED void table_of(const uint8_t *x, size_t pixel_bytes, size_t count, const size_t bytes, uint16_t *table) {
+/* The table of `bytes` bytes (a constant) of 8 pixels that begin at x + at[p], but for entry 0, which is 0; returns the
+ * last entry. */
+UNROLLED uint16x8_t table_of(const uint8_t *x, const size_t at[LANES], const size_t bytes, uint16_t *table) {
     uint8x8_t two[4]; /* byte 0 of two pixels, byte 1, and so on */
-    UNROLL for (size_t p = 0; p < LANES; p += 2) {
-        const uint8_t *next = x + (p + 1 < count ? pixel_bytes : 0);
-        two[p / 2] = vzip1_u8(load_four(x), load_four(next));
-        x = next + (p + 2 < count ? pixel_bytes : 0);
-    }
+    UNROLL for (size_t p = 0; p < 4; p++) two[p] = vzip1_u8(load_four(x + at[2 * p]), load_four(x + at[2 * p + 1]));
     const uint16x8_t a = vreinterpretq_u16_u8(vcombine_u8(two[0], two[2]));
     const uint16x8_t b = vreinterpretq_u16_u8(vcombine_u8(two[1], two[3]));
     const uint32x4_t low = vreinterpretq_u32_u16(vzip1q_u16(a, b)), high = vreinterpretq_u32_u16(vzip2q_u16(a, b));
-    const uint8x16_t first = vreinterpretq_u8_u32(vzip1q_u32(low, high));
-    const uint8x16_t second = vreinterpretq_u8_u32(vzip2q_u32(low, high));
-    const uint16x8_t twice[GROUP] = {vshll_n_u8(vget_low_u8(first), 1), vshll_high_n_u8(first, 1),
-                                     vshll_n_u8(vget_low_u8(second), 1), vshll_high_n_u8(second, 1)};
+    const uint8x16_t c = vreinterpretq_u8_u32(vzip1q_u32(low, high)), d = vreinterpretq_u8_u32(vzip2q_u32(low, high));
+    const uint16x8_t twice[GROUP] = {vaddl_u8(vget_low_u8(c), vget_low_u8(c)), vaddl_high_u8(c, c),
+                                     vaddl_u8(vget_low_u8(d), vget_low_u8(d)), vaddl_high_u8(d, d)};
     uint16x8_t sum[ENTRIES];
-    vst1q_u16(table, vdupq_n_u16(0));
     UNROLL for (size_t e = 1; e < (size_t)1 << bytes; e++) {
         const size_t i = e >= 8 ? 3 : e >= 4 ? 2 : e >= 2 ? 1 : 0, rest = e - ((size_t)1 << i);
         sum[e] = rest ? vaddq_u16(sum[rest], twice[i]) : twice[i];
-        vst1q_u16(table + e * LANES, sum[e]);
+        vst1q_u16(table + e * VECTORS * LANES, sum[e]);
     }
+    return sum[((size_t)1 << bytes) - 1];
 }
 
-/* Tables of n groups, from group `first` of all on, for 8 pixels; returns the sums of all their bytes, negated. */
-UNROLLED uint16x8_t fill(const bnn_igemm_shape *s, const uint8_t *x, size_t pixel_bytes, size_t count,
-                         const size_t *segment, size_t first, size_t n, uint16_t *table) {
+/* Tables of n groups, from group `first` of all on, for 8 pixels, of which `count` exist: the last one stands for the
+ * others. */
+APART void fill(const bnn_igemm_shape *s, const uint8_t *x, size_t pixel_bytes, size_t count, const size_t *segment,
+                size_t first, size_t n, size_t v, tables *t) {
     const size_t all = groups(s), least = s->segment_bytes / all, longer = s->segment_bytes % all;
+    size_t segment_at = first / all, i = first % all, at[LANES];
+    for (size_t p = 0; p < LANES; p++) at[p] = (p < count ? p : count - 1) * pixel_bytes;
     uint16x8_t sum = vdupq_n_u16(0);
-    size_t at = first / all, i = first % all;
-    for (const uint16_t *end = table + n * VECTORS * TABLE; table < end; table += VECTORS * TABLE) {
+    for (size_t g = 0; g < n; g++) {
+        const uint8_t *from = x + segment[segment_at] + i * least + (i < longer ? i : longer);
+        uint16_t *table = t->of[g][0][v];
         const size_t bytes = least + (i < longer);
-        const uint8_t *from = x + segment[at] + i * least + (i < longer ? i : longer);
-        switch (bytes) {
-        case 1:
-            table_of(from, pixel_bytes, count, 1, table);
-            break;
-        case 2:
-            table_of(from, pixel_bytes, count, 2, table);
-            break;
-        case 3:
-            table_of(from, pixel_bytes, count, 3, table);
-            break;
-        default:
-            table_of(from, pixel_bytes, count, 4, table);
-            break;
-        }
-        sum = vaddq_u16(sum, vld1q_u16(table + (((size_t)1 << bytes) - 1) * LANES));
-        if (++i == all) i = 0, at++;
+        const uint16x8_t last = bytes == 4   ? table_of(from, at, 4, table)
+                                : bytes == 3 ? table_of(from, at, 3, table)
+                                : bytes == 2 ? table_of(from, at, 2, table)
+                                             : table_of(from, at, 1, table);
+        sum = vaddq_u16(sum, last);
+        if (++i == all) i = 0, segment_at++;
     }
-    return vsubq_u16(vdupq_n_u16(0), vshrq_n_u16(sum, 1));
-}
-
-APART uint16x8_t fill_whole(const bnn_igemm_shape *s, const uint8_t *x, size_t pixel_bytes, const size_t *segment,
-                            size_t first, size_t n, uint16_t *table) {
-    return fill(s, x, pixel_bytes, LANES, segment, first, n, table);
-}
-
-APART uint16x8_t fill_some(const bnn_igemm_shape *s, const uint8_t *x, size_t pixel_bytes, size_t count,
-                           const size_t *segment, size_t first, size_t n, uint16_t *table) {
-    return fill(s, x, pixel_bytes, count, segment, first, n, table);
+    t->start[v] = vsubq_u16(vdupq_n_u16(0), vshrq_n_u16(sum, 1));
 }
 
 /* ---- sums ---- */
@@ -157,9 +135,12 @@ UNROLLED void sum_up(const tables *t, size_t n, const uint8_t *w, size_t w_step,
             uint64_t entries;
             memcpy(&entries, w + g * BLOCK, sizeof entries);
             UNROLL for (size_t o = 0; o < BLOCK; o++) {
-                const unsigned char *entry = table + (entries >> 8 * o & 0xFF);
+                size_t half = entries >> 8 * o & 0xFF;
+                IN_REGISTER(half);
+                const unsigned char *entry = table + VECTORS * half;
+                IN_REGISTER(entry);
                 UNROLL for (size_t v = 0; v < vectors; v++) sum[v][o] =
-                    vaddq_u16(sum[v][o], vld1q_u16((const void *)(entry + v * sizeof t->of[0][0])));
+                    vaddq_u16(sum[v][o], vld1q_u16((const void *)(entry + v * ENTRY)));
             }
         }
         UNROLL for (size_t v = 0; v < vectors; v++)
@@ -182,29 +163,27 @@ APART void sum_some(const tables *t, size_t n, const uint8_t *w, size_t w_step, 
 
 /* `count` pixels, 16 at most. */
 static void run_tile(const bnn_igemm_shape *s, const uint8_t *x, size_t pixel_bytes, size_t count,
-                     const size_t *segment, const uint8_t *w, int32_t *y, size_t y_stride) {
-    tables t;
+                     const size_t *segment, const uint8_t *w, tables *t, int32_t *y, size_t y_stride) {
     const size_t all = s->segments * groups(s);
     for (size_t first = 0; first < all; first += CHUNK, w += CHUNK * BLOCK) {
         const size_t n = all - first < CHUNK ? all - first : CHUNK;
-        for (size_t v = 0; v * LANES < count; v++) {
-            const uint8_t *from = x + v * LANES * pixel_bytes;
-            t.start[v] = count >= (v + 1) * LANES
-                             ? fill_whole(s, from, pixel_bytes, segment, first, n, t.of[0][v])
-                             : fill_some(s, from, pixel_bytes, count - v * LANES, segment, first, n, t.of[0][v]);
-        }
+        for (size_t v = 0; v * LANES < count; v++)
+            fill(s, x + v * LANES * pixel_bytes, pixel_bytes, count - v * LANES, segment, first, n, v, t);
         if (count == VECTORS * LANES)
-            sum_whole(&t, n, w, all * BLOCK, s->outputs, first != 0, y, y_stride);
+            sum_whole(t, n, w, all * BLOCK, s->outputs, first != 0, y, y_stride);
         else
-            sum_some(&t, n, w, all * BLOCK, s->outputs, count, first != 0, y, y_stride);
+            sum_some(t, n, w, all * BLOCK, s->outputs, count, first != 0, y, y_stride);
     }
 }
 
 static void run(const bnn_igemm_shape *s, const uint8_t *x, size_t pixel_bytes, size_t pixels, const size_t *segment,
                 const void *packed, int32_t *y, size_t y_stride) {
-    for (size_t p = 0; p < pixels; p += VECTORS * LANES)
-        run_tile(s, x + p * pixel_bytes, pixel_bytes, pixels - p < VECTORS * LANES ? pixels - p : VECTORS * LANES,
-                 segment, packed, y + p * y_stride, y_stride);
+    tables t;
+    for (size_t g = 0; g < CHUNK && g < s->segments * groups(s); g++) memset(t.of[g][0], 0, sizeof t.of[g][0]);
+    for (size_t p = 0; p < pixels; p += VECTORS * LANES) {
+        const size_t count = pixels - p < VECTORS * LANES ? pixels - p : VECTORS * LANES;
+        run_tile(s, x + p * pixel_bytes, pixel_bytes, count, segment, packed, &t, y + p * y_stride, y_stride);
+    }
 }
 
 const bnn_igemm_kernel bnn_igemm_neon = {
