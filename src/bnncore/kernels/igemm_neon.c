@@ -13,6 +13,7 @@ enum {
     CHUNK = 32,        /* groups until the 16-bit sums must be widened: 32 * 4 * 255 < 2^15 */
     BLOCK = 8,         /* outputs in a tile */
     ENTRY = LANES * 2, /* bytes of an entry */
+    TABLE = ENTRIES * VECTORS * LANES
 };
 
 typedef struct tables {
@@ -62,12 +63,16 @@ static inline uint8x8_t load_four(const uint8_t *x) {
 UNROLLED uint16x8_t table_of(const uint8_t *x, const size_t at[LANES], const size_t bytes, uint16_t *table) {
     uint8x8_t two[4]; /* byte 0 of two pixels, byte 1, and so on */
     UNROLL for (size_t p = 0; p < 4; p++) two[p] = vzip1_u8(load_four(x + at[2 * p]), load_four(x + at[2 * p + 1]));
-    const uint16x8_t a = vreinterpretq_u16_u8(vcombine_u8(two[0], two[2]));
-    const uint16x8_t b = vreinterpretq_u16_u8(vcombine_u8(two[1], two[3]));
-    const uint32x4_t low = vreinterpretq_u32_u16(vzip1q_u16(a, b)), high = vreinterpretq_u32_u16(vzip2q_u16(a, b));
-    const uint8x16_t c = vreinterpretq_u8_u32(vzip1q_u32(low, high)), d = vreinterpretq_u8_u32(vzip2q_u32(low, high));
-    const uint16x8_t twice[GROUP] = {vaddl_u8(vget_low_u8(c), vget_low_u8(c)), vaddl_high_u8(c, c),
-                                     vaddl_u8(vget_low_u8(d), vget_low_u8(d)), vaddl_high_u8(d, d)};
+    uint32x2_t low[2], high[2]; /* bytes 0 and 1 of four pixels, bytes 2 and 3 */
+    UNROLL for (size_t p = 0; p < 2; p++) {
+        const uint16x4_t a = vreinterpret_u16_u8(two[2 * p]), b = vreinterpret_u16_u8(two[2 * p + 1]);
+        low[p] = vreinterpret_u32_u16(vzip1_u16(a, b)), high[p] = vreinterpret_u32_u16(vzip2_u16(a, b));
+    }
+    const uint8x8_t byte[GROUP] = {
+        vreinterpret_u8_u32(vzip1_u32(low[0], low[1])), vreinterpret_u8_u32(vzip2_u32(low[0], low[1])),
+        vreinterpret_u8_u32(vzip1_u32(high[0], high[1])), vreinterpret_u8_u32(vzip2_u32(high[0], high[1]))};
+    uint16x8_t twice[GROUP];
+    UNROLL for (size_t i = 0; i < bytes; i++) twice[i] = vaddl_u8(byte[i], byte[i]);
     uint16x8_t sum[ENTRIES];
     UNROLL for (size_t e = 1; e < (size_t)1 << bytes; e++) {
         const size_t i = e >= 8 ? 3 : e >= 4 ? 2 : e >= 2 ? 1 : 0, rest = e - ((size_t)1 << i);
@@ -77,24 +82,35 @@ UNROLLED uint16x8_t table_of(const uint8_t *x, const size_t at[LANES], const siz
     return sum[((size_t)1 << bytes) - 1];
 }
 
+/* Those of n neighbouring groups; adds up the last entries. */
+UNROLLED uint16x8_t tables_of(const uint8_t *x, const size_t at[LANES], size_t n, const size_t bytes, uint16_t *table,
+                              uint16x8_t sum) {
+    for (size_t g = 0; g < n; g++, x += bytes, table += TABLE) sum = vaddq_u16(sum, table_of(x, at, bytes, table));
+    return sum;
+}
+
 /* Tables of n groups, from group `first` of all on, for 8 pixels, of which `count` exist: the last one stands for the
  * others. */
 APART void fill(const bnn_igemm_shape *s, const uint8_t *x, size_t pixel_bytes, size_t count, const size_t *segment,
                 size_t first, size_t n, size_t v, tables *t) {
     const size_t all = groups(s), least = s->segment_bytes / all, longer = s->segment_bytes % all;
-    size_t segment_at = first / all, i = first % all, at[LANES];
+    size_t i = first % all, at[LANES];
     for (size_t p = 0; p < LANES; p++) at[p] = (p < count ? p : count - 1) * pixel_bytes;
+    segment += first / all;
+    uint16_t *table = t->of[0][0][v];
     uint16x8_t sum = vdupq_n_u16(0);
-    for (size_t g = 0; g < n; g++) {
-        const uint8_t *from = x + segment[segment_at] + i * least + (i < longer ? i : longer);
-        uint16_t *table = t->of[g][0][v];
+    for (size_t some; n > 0; n -= some) { /* neighbours of one length */
         const size_t bytes = least + (i < longer);
-        const uint16x8_t last = bytes == 4   ? table_of(from, at, 4, table)
-                                : bytes == 3 ? table_of(from, at, 3, table)
-                                : bytes == 2 ? table_of(from, at, 2, table)
-                                             : table_of(from, at, 1, table);
-        sum = vaddq_u16(sum, last);
-        if (++i == all) i = 0, segment_at++;
+        const uint8_t *from = x + *segment + i * least + (i < longer ? i : longer);
+        some = (i < longer ? longer : all) - i;
+        if (some > n) some = n;
+        sum = bytes == 4   ? tables_of(from, at, some, 4, table, sum)
+              : bytes == 3 ? tables_of(from, at, some, 3, table, sum)
+              : bytes == 2 ? tables_of(from, at, some, 2, table, sum)
+                           : tables_of(from, at, some, 1, table, sum);
+        table += some * TABLE;
+        i += some;
+        if (i == all) i = 0, segment++;
     }
     t->start[v] = vsubq_u16(vdupq_n_u16(0), vshrq_n_u16(sum, 1));
 }
