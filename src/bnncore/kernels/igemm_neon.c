@@ -1,4 +1,27 @@
-/* uint8 pixels times +-1 weights, NEON: sums of up to four pixel bytes are made once and looked up for every output. */
+/* uint8 pixels times +-1 weights, NEON: sums of four pixel bytes are made once and looked up for every output.
+ *
+ * Eight pixels lie in the 16-bit lanes. Of four neighbouring bytes of each, all 16 sums of some of them, twice, go into
+ * a table (11 additions); the four weights of an output name one of its entries, that of the bytes whose weight is +1,
+ * so a load and an addition do 32 products. From minus the sum of all bytes on, which adds up beside the tables, that
+ * gives the difference of both sides, exact in 16 bits for 32 tables. Then 8 outputs x 8 pixels are turned over.
+ *
+ * A tile is 16 pixels; a step of sum_whole, 8 outputs and one table, is 16 additions, 8 loads of two entries, and 16
+ * operations on entries' numbers, for 512 products. A table of fill is 8 loads, 12 operations that put equal bytes
+ * beside each other, 4 that double, 12 additions and 15 stores for 8 pixels. Predicted by llvm-mca 19, cycles from gcc
+ * and clang, and times the bound of the model's ports:
+ *
+ *                    sum_whole                  products a cycle   fill, four bytes           3x3x3 to 32, 7x7x3 to 64
+ *     cortex-a72     23.0, 24.0 (1.13, 1.16)    22, 21             31.1, 30.1 (1.04, 1.00)    9, 14
+ *     neoverse-n1    11.0, 11.0 (1.19, 1.19)    46, 46             22.1, 23.1 (1.05, 1.05)    16, 26
+ *     neoverse-v1    6.8, 6.4 (1.19, 1.13)      75, 80             10.8, 10.8 (1.00, 1.00)    31, 48
+ *     apple-m1       12.5, 15.0 (1.00, 1.16)    41, 34             13.5, 12.1 (1.18, 1.05)    20, 29
+ *
+ * The last column is products a cycle of whole layers, from gcc's numbers of both loops and of turning the sums over
+ * (64, 48, 20, 21 cycles for 8 outputs of 16 pixels). Other ways, with their inner loops' products a cycle on these
+ * cores in this order, their sums' way to memory not counted: SMLAL of x - 128 and weights 8, 8, 16, 14, as it has one
+ * of two pipes on the first two; SMLAL and UABAL, which adds |x - 0| or |x - 255|, in turn 9, 12, 23, 14; AND with
+ * masks and UADALP 9, 13, 24, 18.
+ */
 #include "../kernels.h"
 #include "unroll.h"
 

@@ -1,4 +1,15 @@
-/* int32 sums to bits or floats, NEON. */
+/* int32 sums to bits or floats, NEON.
+ *
+ * bits: 16 comparisons of a word's 64 outputs give masks, which 8 and 4 UZP1 narrow to bytes and an AND and three
+ * pairwise additions to bits: 36 operations and 32 loads. floats: convert, multiply, add, apart, as each is rounded; 12
+ * operations, 12 loads and 4 stores for 16 outputs. llvm-mca 19, cycles from gcc 12 and clang 19, and times the bound:
+ *
+ *                    bits, 64 outputs           floats, 16 outputs
+ *     cortex-a72     42.1, 47.1 (1.03, 1.16)    19.1, 26.1 (1.14, 1.17)
+ *     neoverse-n1    19.5, 18.6 (1.00, 1.00)    10.0, 14.0 (1.00, 1.17)
+ *     neoverse-v1    12.1, 11.4 (1.00, 1.01)    6.0, 6.0 (1.13, 1.13)
+ *     apple-m1       14.0, 14.1 (1.04, 1.03)    8.0, 10.0 (1.00, 1.00)
+ */
 #include "../kernels.h"
 #include "neon_bits.h"
 #include "unroll.h"
