@@ -29,14 +29,14 @@
 #include <string.h>
 
 enum {
-    GROUP = 4,         /* most bytes in a table's sums */
-    LANES = 8,         /* pixels in a vector */
-    VECTORS = 2,       /* of pixels in a tile */
-    ENTRIES = 16,      /* sums in a table: bit i of an entry's number says that byte i is in it */
-    CHUNK = 32,        /* groups until the 16-bit sums must be widened: 32 * 4 * 255 < 2^15 */
-    BLOCK = 8,         /* outputs in a tile */
-    ENTRY = LANES * 2, /* bytes of an entry */
-    TABLE = ENTRIES * VECTORS * LANES
+    GROUP = 4,                        /* most bytes in a table's sums */
+    LANES = 8,                        /* pixels in a vector */
+    VECTORS = 2,                      /* of pixels in a tile */
+    ENTRIES = 16,                     /* sums in a table: bit i of an entry's number says that byte i is in it */
+    CHUNK = 32,                       /* groups until the 16-bit sums must be widened: 32 * 4 * 255 < 2^15 */
+    BLOCK = 8,                        /* outputs in a tile */
+    ENTRY = LANES * 2,                /* bytes of an entry of one vector; both vectors' lie side by side */
+    TABLE = ENTRIES * VECTORS * LANES /* numbers in a table */
 };
 
 typedef struct tables {
