@@ -42,7 +42,8 @@ COMPILERS = {
 }
 # packing of weights is done once; what is like another function's loop needs no line of its own
 SECONDARY = re.compile(
-    r"weights_pack|cells_fill|_pixel|count_any|any_to_floats|subtract|multiply|clip|mean|hard_swish|gelu|silu|tanh|abs"
+    r"weights_pack|cells_fill|_pixel|sum_some|count_any|any_to_floats|subtract|multiply|clip|mean|hard_swish|gelu|silu"
+    r"|tanh|abs"
 )
 AWAY = re.compile(r"\s+(jmp|b|ret)\b(?!\.)")
 LEAST_VECTORS = 4  # vector instructions in a loop that is worth a line
@@ -50,11 +51,12 @@ LEAST_VECTORS = 4  # vector instructions in a loop that is worth a line
 VECTOR = {"x86_64-linux-gnu": re.compile(r"%[yz]mm"), "aarch64-linux-gnu": re.compile(r"\bv\d+\.|\bq\d+\b")}
 # instructions that do the work, and how many bits of their register stand for one unit of it (0: 64 units in all): bit
 # pairs in bgemm, where a look-up counts 4 bits for two pixels and a population count the carries of two words, and in
-# bgemv; products of numbers elsewhere
+# bgemv; products of numbers elsewhere, where NEON's igemm loads sums of four bytes of 16 pixels as a pair of registers
 WORK = {
     "bgemm": {"vpshufb": 1, "tbl": 1, "vpopcnt": 0.5},
     "bgemv": {"vpshufb": 2, "popcnt": 0, "vpopcnt": 1, "cnt": 1},
-    "": {"vfmadd": 32, "fmla": 32, "vpmaddubsw": 8},
+    "igemm": {"vpmaddubsw": 8, "ldp": 1},
+    "": {"vfmadd": 32, "fmla": 32},
 }
 
 
@@ -141,7 +143,7 @@ def largest(text: str, family: str, triple: str) -> list[Loop]:
         found = (done, -len(loop.lines) if done else count)
         if count >= LEAST_VECTORS and (loop.function not in best or found > best[loop.function][:2]):
             best[loop.function] = (*found, loop)
-    kept = [loop for found, _, loop in best.values() if found or family not in WORK]
+    kept = [loop for found, _, loop in best.values() if found or family not in ("bgemm", "bgemv")]
     kept = [loop for loop in kept if not SECONDARY.search(loop.function)]
     return [max(kept, key=lambda loop: work(loop, family))] if family == "fgemm" and kept else kept
 
