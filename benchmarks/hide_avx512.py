@@ -16,7 +16,7 @@ ASK, ANSWER = b"\x31\xc9\x0f\x01\xd0", b"\x31\xc9\x6a\x07\x58"  # xor ecx, ecx; 
 
 def main() -> None:
     """Makes the copy."""
-    if len(sys.argv) not in (2, 3):
+    if len(sys.argv) not in (2, 3) or sys.argv[1].startswith("-"):
         sys.exit(__doc__)
     package = sys.argv[2] if len(sys.argv) == 3 else "openvino"
     found = find_spec(package)

@@ -7,8 +7,8 @@
  *     Skylake, Ice Lake 25    two loads a cycle (24 for vpshufb on Skylake's one port)     246
  *     Alder Lake (P)    22    three vector ports                                           279
  *
- * llvm-mca 19 predicts for the loop from gcc 12 (clang 19): znver3 and znver4 23.4 (24.7), skylake 30.0 (30.0),
- * icelake-server 27.1 (28.4), alderlake 23.1 (23.1); its znver3 counts vbroadcasti128 as a shuffle, which made a load
+ * llvm-mca 19 predicts for the loop from gcc 12 (clang 19): znver3 and znver4 23.4 (24.0), skylake 30.0 (28.1),
+ * icelake-server 27.1 (28.4), alderlake 23.1 (23.6); its znver3 counts vbroadcasti128 as a shuffle, which made a load
  * of here. Measured on a Zen 5 core: 20.0 (21.2). Without the addresses of a block ahead the loop takes 23 to 25
  * cycles, whatever the order of its instructions.
  */

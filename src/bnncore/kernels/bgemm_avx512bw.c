@@ -10,9 +10,9 @@
  *     Zen 4                     36    one 512-bit load a cycle                                 341
  *     Zen 5                     18    two 512-bit loads a cycle (15.9 for four vector pipes)   683
  *
- * llvm-mca 19 predicts 29.8 (gcc 12; clang 19: 31.3) on skylake-avx512 and cascadelake, but leaves port 1 open to
- * 512-bit vectors and has vbroadcasti32x4 take a vector port too. With port 1 kept busy and those 12 taken out: 32.8
- * (32.5). znver4: 44 (39). Measured on a Zen 5 core, whole layers of a ResNet-18: 352 to 410 bit pairs a cycle, 1.42 to
+ * llvm-mca 19 predicts 30.5 (gcc 12 and clang 19) on skylake-avx512 and cascadelake, but leaves port 1 open to
+ * 512-bit vectors and has vbroadcasti32x4 take a vector port too. With port 1 kept busy and those 12 taken out: about
+ * 33. znver4: 44 (39). Measured on a Zen 5 core, whole layers of a ResNet-18: 352 to 410 bit pairs a cycle, 1.42 to
  * 1.45 times the AVX2 variant's; the AVX-512 variant has 619 to 775. Skylake-SP clocks lower with 512-bit vectors,
  * which takes some of that away; there was none to measure on.
  *
