@@ -126,7 +126,8 @@ class Engine:
             max_macs: refuse a network with more multiply-accumulates a sample than this (no limit).
             fast_math: float32 convolutions with rows of 3 taps or more, such as the stem of a binary ResNet, may take
                 about half the products (Winograd's minimal filtering, arXiv:1509.09308). Their sums are then rounded
-                in other places, with about twice the error of direct float32 sums; what is binary stays exact.
+                in other places, with up to two and a half times the error of direct float32 sums; what is binary stays
+                exact.
 
         Raises:
             OSError: the file cannot be read.

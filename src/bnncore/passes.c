@@ -61,15 +61,16 @@ static uint32_t linked_input(const bnn_step *step, uint32_t value) {
 
 /* How many of the first steps behind `head` it does while it writes its output: each works on what the one before made,
  * which nobody else wants, and on what was there before the pass. */
-static uint32_t taken_by(const bnn_plan *plan, uint32_t head) {
+static uint32_t take_links(bnn_plan *plan, uint32_t head) {
     const bnn_step *first = &plan->steps[head];
     uint32_t count = 0;
     for (; first->links && count < first->followers && count < BNN_MOST_LINKS; count++) {
-        const bnn_step *step = first + 1 + count;
+        bnn_step *step = &plan->steps[head + 1 + count];
         uint32_t made = step[-1].node->outputs[0], k = linked_input(step, made);
         if (k == step->node->input_count || !read_up_to(plan, made, head + 1 + count)) break;
         if (step->link_by_sample && first->links != BNN_LINKS_BY_SAMPLE) break;
         if (step->node->input_count > 1 && step->node->inputs[1 - k] >= first->node->outputs[0]) break;
+        step->linked = k;
     }
     return count;
 }
@@ -84,7 +85,7 @@ void bnn_plan_passes(bnn_plan *plan) {
         plan->steps[i].head = plan->steps[i].pass = head;
     }
     for (head = 0; head < plan->step_count; head += 1 + plan->steps[head].followers) {
-        plan->steps[head].taken = taken_by(plan, head);
+        plan->steps[head].taken = take_links(plan, head);
         if (!can_feed(plan, head)) continue;
         uint32_t pool = head + 1 + plan->steps[head].followers;
         plan->steps[head].feeds = 1;

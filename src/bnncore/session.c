@@ -108,7 +108,7 @@ static bnn_job job_with(const chunk *c, const bnn_step *step, uint32_t thread, u
         followers[i] = (bnn_follower){step + 1 + i, job_of(c, step + 1 + i, thread, share, shares)};
     for (uint32_t i = 0; i < step->taken; i++) {
         const bnn_step *link = step + 1 + i;
-        link->link(link, &followers[i].job, link->node->inputs[0] != link[-1].node->outputs[0], &links[i]);
+        link->link(link, &followers[i].job, link->linked, &links[i]);
         job.out[0] = followers[i].job.out[0];
     }
     job.links = links;

@@ -5,6 +5,11 @@ import numpy as np
 from bnnengine import _core
 
 
+def whole(rng, *shape):
+    """Whole numbers from -8 to 8, sums and small products of which are exact in float32."""
+    return rng.integers(-8, 9, shape).astype(np.float32)
+
+
 def run_everywhere(model, *xs, exact=True, each=False, fast_math=False):
     """Every instruction set, on one thread and with every pass shared by three, whose results must be the same.
 

@@ -5,7 +5,7 @@ The numbers are small multiples of powers of two, so that every float is exact a
 
 import numpy as np
 import pytest
-from everywhere import run_everywhere
+from everywhere import run_everywhere, whole
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,10 +22,6 @@ from bnnengine import (
     Sign,
     Subtract,
 )
-
-
-def whole(rng, *shape):
-    return rng.integers(-8, 9, shape).astype(np.float32)
 
 
 def powers(rng, *shape):

@@ -41,10 +41,6 @@ typedef struct place {
     const unsigned char *row, *cells; /* the row's first cells, and these pixels' */
 } place;
 
-static inline size_t pairs_of(const bnn_bgemm_run *r) {
-    return r->down ? (size_t)r->rows / 2 * r->cols : (size_t)r->rows * ((r->cols + 1) / 2);
-}
-
 /* One column or two, and the pairs that pass them together. */
 typedef struct pass {
     const bnn_bgemm_run *run;
@@ -52,7 +48,7 @@ typedef struct pass {
     const uint8_t *weights_end;
     const walk *walk;
     const out_panel *out;
-    uint32_t across; /* a pair's columns: 2, or 1 where it goes down two rows */
+    uint32_t across, down; /* columns and rows of a pair: 2 and 1, or 1 and 2 */
     size_t pairs, tiles;
     counts *waiting; /* [tiles] */
     sums *sums;
@@ -64,7 +60,15 @@ static inline place place_next(const pass *p, place at) {
     at.cells += r->tile_bytes;
     if (at.x < r->cols) return at;
     at.row += r->row_bytes;
-    return (place){at.y + (p->across == 2 ? 1 : 2), 0, at.row, at.row};
+    return (place){at.y + p->down, 0, at.row, at.row};
+}
+
+/* The place of a pair, which are counted through the run; row_pairs: in a row. */
+static place place_of(const pass *p, size_t pair, size_t row_pairs) {
+    const bnn_bgemm_run *r = p->run;
+    const uint32_t row = (uint32_t)(pair / row_pairs), across = (uint32_t)(pair % row_pairs);
+    const unsigned char *cells = (const unsigned char *)r->cells + row * r->row_bytes;
+    return (place){row * p->down, across * p->across, cells, cells + across * r->tile_bytes};
 }
 
 /* Fetches a tile's share of the weights of the next part into L2: between few tiles there is no time to wait for them.
@@ -77,9 +81,9 @@ static inline void fetch_share(const pass *p, const uint8_t *next, size_t tile) 
 
 /* Bits of both pixels of a pair, of which the second may lie past the row. */
 UNROLLED void pair_put(const pass *p, const int wide, place at, const column_counts a[2], const column_counts b[2]) {
+    const uint32_t y = at.y + p->down - 1, x = at.x + p->across - 1;
     out_put_bits(p->out, wide, at.y, at.x, a, b);
-    if (at.x + p->across - 1 < p->run->cols)
-        out_put_bits(p->out, wide, at.y + 2 - p->across, at.x + p->across - 1, a + 1, b + 1);
+    if (x < p->run->cols) out_put_bits(p->out, wide, y, x, a + 1, b + 1);
 }
 
 /* Adds blocks begin to end - 1 to the counts of all tiles from `at` on; with `bits`, a constant as `wide` is, they are
@@ -120,7 +124,7 @@ APART void tiles_put(const pass *p, place at, const int wide) {
         const counts *c = wide ? p->waiting + pair : p->waiting + pair / 2;
         const column_counts *pop = wide || pair % 2 == 0 ? c->a : c->b;
         for (uint32_t mate = 0; mate < 2; mate++) {
-            const uint32_t y = at.y + mate * (2 - p->across), x = at.x + mate * (p->across - 1);
+            const uint32_t y = at.y + mate * (p->down - 1), x = at.x + mate * (p->across - 1);
             if (x >= p->run->cols) continue;
             const size_t to = y * out->row_stride + x * out->stride + p->out->n;
             const int16_t *level = out->kind == BNN_OUT_FLOAT ? out_level(p->out, p->out->width, y, x) : NULL;
@@ -128,11 +132,6 @@ APART void tiles_put(const pass *p, place at, const int wide) {
         }
     }
     out_put_numbers(p->out, pixels, count);
-}
-
-static place places_next(const pass *p, place at) {
-    for (size_t i = 0; i < p->pairs; i++) at = place_next(p, at);
-    return at;
 }
 
 /* The first block of a part, all of which but the last have whole fours of them. */
@@ -158,11 +157,13 @@ static void panel_run(const bnn_bgemm_run *r, uint32_t n, int wide) {
               .walk = &k,
               .out = &out,
               .across = r->down ? 1 : 2,
+              .down = r->down ? 2 : 1,
               .waiting = waiting,
               .sums = s};
-    place at = {0, 0, r->cells, r->cells};
-    for (size_t left = pairs_of(r); left; left -= p.pairs, at = places_next(&p, at)) {
-        p.pairs = left < most ? left : most;
+    const size_t row_pairs = (r->cols + p.across - 1) / p.across, all = r->rows / p.down * row_pairs;
+    for (size_t pair = 0; pair < all; pair += p.pairs) {
+        const place at = place_of(&p, pair, row_pairs);
+        p.pairs = all - pair < most ? all - pair : most;
         p.tiles = (p.pairs + pairs - 1) / pairs;
         for (size_t part = 0; part < parts; part++) {
             const size_t begin = part_begin(&k, part, parts), end = part_begin(&k, part + 1, parts);

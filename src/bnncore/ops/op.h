@@ -54,6 +54,7 @@ struct bnn_step {
     int links; /* of a head */
     void (*link)(const bnn_step *step, const bnn_job *job, uint32_t k, bnn_link *link);
     uint32_t link_inputs; /* bit k: input k may be what the head makes */
+    uint32_t linked;      /* the input that is */
     int link_by_sample;   /* the link is another for each sample: only for heads that take them one by one */
     uint32_t taken;       /* by this head */
     int bands;            /* run calls bnn_follow for each part of its output that it has finished */
