@@ -39,6 +39,7 @@ enum {
     WAITING = 32,     /* tiles whose counts wait in scratch between two parts */
     PAIRS = 2,        /* pixel pairs in a tile */
     BYTES = 16,
+    HALF = BYTES / 2,
     VECTORS = NEON_PANEL / BYTES,
     NONE = 0x80 /* an index for which tbl gives 0 */
 };
@@ -58,12 +59,13 @@ enum {
 
 static const _Alignas(BNN_ALIGN) int8_t tables[2][256][16] = {TABLES(1), TABLES(-1)};
 
-/* ---- weights: panels of 64 channels, [triple][vector][3 groups][16 channels] nibbles, a byte each; the rest NONE ----
- */
+/* ---- weights: panels of 64 channels, [triple][vector][3 groups][16 channels] nibbles, two of them a byte ---- */
 
 static size_t tap_groups_of(const bnn_bgemm_shape *shape) { return (shape->channels + GROUP - 1) / GROUP; }
 
-static size_t triples_of(const bnn_bgemm_shape *shape) { return (tap_groups_of(shape) * shape->taps + 2) / 3; }
+static size_t groups_of(const bnn_bgemm_shape *shape) { return tap_groups_of(shape) * shape->taps; }
+
+static size_t triples_of(const bnn_bgemm_shape *shape) { return (groups_of(shape) + 2) / 3; }
 
 /* Channels in the panel that starts at n: 64, or fewer vectors where those cover the last ones. */
 static uint32_t panel_width(const bnn_bgemm_shape *shape, uint32_t n) {
@@ -71,23 +73,45 @@ static uint32_t panel_width(const bnn_bgemm_shape *shape, uint32_t n) {
     return left <= BYTES ? BYTES : left <= 2 * BYTES ? 2 * BYTES : NEON_PANEL;
 }
 
-static size_t panel_bytes(const bnn_bgemm_shape *shape) { return triples_of(shape) * 3 * NEON_PANEL; }
+static size_t panel_bytes(const bnn_bgemm_shape *shape) { return triples_of(shape) * 3 * NEON_PANEL / 2; }
 
 static size_t weights_bytes(const bnn_bgemm_shape *shape) {
     return bnn_round_up(shape->outputs, NEON_PANEL) / NEON_PANEL * panel_bytes(shape);
 }
 
+/* A vector's first eight channels are low nibbles, the others high ones. */
 static void weights_pack(const bnn_bgemm_shape *shape, const uint64_t *rows, void *packed) {
     const size_t words = bnn_words(shape->channels), tap_groups = tap_groups_of(shape);
-    memset(packed, NONE, weights_bytes(shape));
+    memset(packed, 0, weights_bytes(shape));
     for (uint32_t n = 0; n < shape->outputs; n++) {
         const uint32_t first = n / NEON_PANEL * NEON_PANEL, width = panel_width(shape, first), c = n - first;
-        uint8_t *panel = (uint8_t *)packed + n / NEON_PANEL * panel_bytes(shape) + c / BYTES * 3 * BYTES + c % BYTES;
+        const uint32_t shift = c % BYTES / HALF * GROUP;
+        uint8_t *panel = (uint8_t *)packed + n / NEON_PANEL * panel_bytes(shape) + c / BYTES * 3 * HALF + c % HALF;
         size_t i = 0;
         for (uint32_t tap = 0; tap < shape->taps; tap++, rows += words)
             for (size_t g = 0; g < tap_groups; g++, i++)
-                panel[i / 3 * 3 * width + i % 3 * BYTES] = rows[g / 16] >> g % 16 * GROUP & 15;
+                panel[i / 3 * 3 * width / 2 + i % 3 * HALF] |=
+                    (uint8_t)((rows[g / 16] >> g % 16 * GROUP & 15) << shift);
     }
+}
+
+/* Bytes of the weights of a part, a nibble each. */
+static size_t part_bytes(const bnn_bgemm_shape *shape) {
+    return bnn_round_up((triples_of(shape) < PART ? triples_of(shape) : PART) * 3 * NEON_PANEL, BNN_ALIGN);
+}
+
+/* The weights of triples begin to end - 1 of a panel of some vectors, and NONE for groups past the last one. */
+static void part_unpack(const bnn_bgemm_shape *shape, const uint8_t *panel, size_t begin, size_t end, size_t vectors,
+                        uint8_t *to) {
+    const uint8_t *from = panel + begin * 3 * vectors * HALF;
+    for (size_t i = 0; i < (end - begin) * 3 * vectors; i++) {
+        const uint8x8_t both = vld1_u8(from + i * HALF);
+        vst1_u8(to + i * BYTES, vand_u8(both, vdup_n_u8(15)));
+        vst1_u8(to + i * BYTES + HALF, vshr_n_u8(both, GROUP));
+    }
+    for (size_t i = groups_of(shape); i < end * 3; i++)
+        for (size_t v = 0; v < vectors; v++)
+            memset(to + (((i / 3 - begin) * vectors + v) * 3 + i % 3) * BYTES, NONE, BYTES);
 }
 
 /* ---- cells: for each group of a pixel and its mate, the number of their table ---- */
@@ -176,10 +200,9 @@ static inline void add_bytes(uint16_t *count, uint8x16_t bytes, int first) {
     vst1q_u16(count + 8, vaddw_high_u8(high, bytes));
 }
 
-/* Adds triples begin to end - 1 to the counts. */
-UNROLLED void tile_add(const unsigned char *const cells[PAIRS], const size_t *walk, const uint8_t *panel, size_t begin,
+/* Adds triples begin to end - 1, whose weights are w, to the counts. */
+UNROLLED void tile_add(const unsigned char *const cells[PAIRS], const size_t *walk, const uint8_t *w, size_t begin,
                        size_t end, const uint32_t pairs, const uint32_t vectors, uint16_t (*count)[NEON_PANEL]) {
-    const uint8_t *w = panel + begin * 3 * vectors * BYTES;
     for (size_t i = begin; i < end;) {
         const int first = i == 0;
         sums s[PAIRS][VECTORS];
@@ -199,13 +222,14 @@ UNROLLED void tile_add(const unsigned char *const cells[PAIRS], const size_t *wa
 
 static size_t scratch_bytes(const bnn_bgemm_shape *shape, uint32_t rows, uint32_t cols) {
     (void)rows, (void)cols;
-    return walk_bytes(shape) + WAITING * sizeof(counts);
+    return walk_bytes(shape) + part_bytes(shape) + WAITING * sizeof(counts);
 }
 
 UNROLLED void panel_run(const bnn_bgemm_run *r, uint32_t n, const uint32_t vectors) {
     const uint8_t *panel = (const uint8_t *)r->weights + n / NEON_PANEL * panel_bytes(r->shape);
     const size_t *walk = r->scratch;
-    counts *count = (counts *)(void *)((unsigned char *)r->scratch + walk_bytes(r->shape));
+    uint8_t *weights = (uint8_t *)r->scratch + walk_bytes(r->shape);
+    counts *count = (counts *)(void *)(weights + part_bytes(r->shape));
     const uint32_t down = r->down ? 2 : 1, across = r->down ? 1 : 2; /* rows and columns of a pair */
     const size_t triples = triples_of(r->shape), row_pairs = (r->cols + across - 1) / across;
     const size_t pairs = r->rows / down * row_pairs;
@@ -213,6 +237,7 @@ UNROLLED void panel_run(const bnn_bgemm_run *r, uint32_t n, const uint32_t vecto
         const size_t stop = pairs - start < WAITING * PAIRS ? pairs : start + WAITING * PAIRS;
         for (size_t begin = 0; begin < triples; begin += PART) {
             const size_t end = triples - begin < PART ? triples : begin + PART;
+            if (triples > PART || start == 0) part_unpack(r->shape, panel, begin, end, vectors, weights);
             for (size_t pair = start; pair < stop; pair += PAIRS) {
                 const unsigned char *cells[PAIRS];
                 uint32_t y[PAIRS], x[PAIRS], used = stop - pair < PAIRS ? (uint32_t)(stop - pair) : PAIRS;
@@ -223,9 +248,9 @@ UNROLLED void panel_run(const bnn_bgemm_run *r, uint32_t n, const uint32_t vecto
                 }
                 uint16_t(*c)[NEON_PANEL] = count[triples > PART ? (pair - start) / PAIRS : 0];
                 if (used == PAIRS)
-                    tile_add(cells, walk, panel, begin, end, PAIRS, vectors, c);
+                    tile_add(cells, walk, weights, begin, end, PAIRS, vectors, c);
                 else
-                    tile_add(cells, walk, panel, begin, end, 1, vectors, c);
+                    tile_add(cells, walk, weights, begin, end, 1, vectors, c);
                 for (uint32_t p = 0; p < used && end == triples; p++) {
                     neon_out_put(r, y[p], x[p], n, vectors * BYTES, c[2 * p]);
                     const uint32_t mate_y = y[p] + down - 1, mate_x = x[p] + across - 1;

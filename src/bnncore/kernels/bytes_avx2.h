@@ -14,6 +14,7 @@ typedef __m128i half_bytes;
 
 static inline bytes bytes_load(const void *at) { return _mm256_load_si256(at); }
 static inline bytes bytes_load_any(const void *at) { return _mm256_loadu_si256(at); }
+static inline void bytes_store(void *at, bytes a) { _mm256_store_si256(at, a); }
 static inline bytes bytes_zero(void) { return _mm256_setzero_si256(); }
 static inline bytes bytes_all(uint8_t x) { return _mm256_set1_epi8((char)x); }
 static inline bytes bytes_and(bytes a, bytes b) { return _mm256_and_si256(a, b); }
@@ -27,6 +28,12 @@ static inline bytes words_sub(bytes a, bytes b) { return _mm256_sub_epi16(a, b);
 /* By a constant. */
 #define words_left(a, bits)  _mm256_slli_epi16(a, bits)
 #define words_right(a, bits) _mm256_srli_epi16(a, bits)
+
+/* The low nibbles of 16 bytes, and then the high ones. */
+static inline bytes bytes_of_nibbles(const void *at) {
+    const bytes twice = _mm256_broadcastsi128_si256(_mm_load_si128(at));
+    return bytes_and(_mm256_srlv_epi32(twice, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4)), bytes_all(15));
+}
 
 static inline half_bytes bytes_low(bytes a) { return _mm256_castsi256_si128(a); }
 static inline half_bytes bytes_high(bytes a) { return _mm256_extracti128_si256(a, 1); }

@@ -14,6 +14,7 @@ typedef __m256i half_bytes;
 
 static inline bytes bytes_load(const void *at) { return _mm512_load_si512(at); }
 static inline bytes bytes_load_any(const void *at) { return _mm512_loadu_si512(at); }
+static inline void bytes_store(void *at, bytes a) { _mm512_store_si512(at, a); }
 static inline bytes bytes_zero(void) { return _mm512_setzero_si512(); }
 static inline bytes bytes_all(uint8_t x) { return _mm512_set1_epi8((char)x); }
 static inline bytes bytes_and(bytes a, bytes b) { return _mm512_and_si512(a, b); }
@@ -27,6 +28,12 @@ static inline bytes words_sub(bytes a, bytes b) { return _mm512_sub_epi16(a, b);
 /* By a constant. */
 #define words_left(a, bits)  _mm512_slli_epi16(a, bits)
 #define words_right(a, bits) _mm512_srli_epi16(a, bits)
+
+/* The low nibbles of 32 bytes, and then the high ones. */
+static inline bytes bytes_of_nibbles(const void *at) {
+    const bytes twice = _mm512_broadcast_i64x4(_mm256_load_si256(at));
+    return bytes_and(_mm512_srlv_epi64(twice, _mm512_setr_epi64(0, 0, 0, 0, 4, 4, 4, 4)), bytes_all(15));
+}
 
 static inline half_bytes bytes_low(bytes a) { return _mm512_castsi512_si256(a); }
 static inline half_bytes bytes_high(bytes a) { return _mm512_extracti64x4_epi64(a, 1); }

@@ -22,7 +22,6 @@
 #include "table_sums.h"
 
 enum {
-    PART = 24,            /* blocks whose weights (18 KiB) stay in L1 beside the tables while pixels stream past */
     TILES = 2048 / BYTES, /* tiles whose counts (16 KiB) wait in scratch between two parts */
     TILES_AT_ONCE = 16,   /* tiles whose counts wait for what becomes of them, where there is one part */
     FEW = 32              /* tiles below which fetching weights shows */
@@ -32,7 +31,7 @@ static size_t sums_most(const bnn_bgemm_shape *shape) { return panel_groups(shap
 
 static size_t scratch_bytes(const bnn_bgemm_shape *shape, uint32_t rows, uint32_t cols) {
     (void)rows, (void)cols;
-    return TILES * sizeof(counts) + sums_most(shape) * sizeof(sums) + walk_bytes(shape);
+    return TILES * sizeof(counts) + sums_most(shape) * sizeof(sums) + part_looks(shape) * 2 * BYTES + walk_bytes(shape);
 }
 
 /* Output pixels go in pairs along their row, or down two rows. */
@@ -44,8 +43,9 @@ typedef struct place {
 /* One column or two, and the pairs that pass them together. */
 typedef struct pass {
     const bnn_bgemm_run *run;
-    weights2 panel;
-    const uint8_t *weights_end;
+    packed panel;
+    const uint8_t *panels_end;
+    uint8_t *weights; /* of a part */
     const walk *walk;
     const out_panel *out;
     uint32_t across, down; /* columns and rows of a pair: 2 and 1, or 1 and 2 */
@@ -74,8 +74,8 @@ static place place_of(const pass *p, size_t pair, size_t row_pairs) {
 /* Fetches a tile's share of the weights of the next part into L2: between few tiles there is no time to wait for them.
  */
 static inline void fetch_share(const pass *p, const uint8_t *next, size_t tile) {
-    const size_t share = bnn_round_up(PART * BLOCK * PANEL / p->tiles, BNN_ALIGN);
-    for (size_t i = tile * share; i < (tile + 1) * share && i < (size_t)(p->weights_end - next); i += BNN_ALIGN)
+    const size_t share = bnn_round_up(PART * BLOCK * PANEL / 2 / p->tiles, BNN_ALIGN);
+    for (size_t i = tile * share; i < (tile + 1) * share && i < (size_t)(p->panels_end - next); i += BNN_ALIGN)
         _mm_prefetch((const char *)next + i, _MM_HINT_T1);
 }
 
@@ -94,10 +94,10 @@ UNROLLED void tiles_sum(const pass *p, place at, size_t begin, size_t end, const
         const int two = !wide && 2 * tile + 1 < p->pairs;
         if (two) at = place_next(p, at);
         if (p->tiles <= FEW) {
-            fetch_share(p, p->panel.a + end * BLOCK * step_of(wide), tile);
-            if (wide && BYTES == PANEL) fetch_share(p, p->panel.b + end * BLOCK * step_of(wide), tile);
+            fetch_share(p, p->panel.a + end * BLOCK * packed_step(wide), tile);
+            if (wide && BYTES == PANEL) fetch_share(p, p->panel.b + end * BLOCK * packed_step(wide), tile);
         }
-        const size_t n = part_sums(p->walk, begin, end, first.cells, at.cells, p->panel, wide, p->sums);
+        const size_t n = part_sums(p->walk, begin, end, first.cells, at.cells, p->weights, wide, p->sums);
         counts c = counts_sum(p->sums, n);
         if (begin) c = counts_add(c, p->waiting + tile);
         if (!bits) {
@@ -110,6 +110,12 @@ UNROLLED void tiles_sum(const pass *p, place at, size_t begin, size_t end, const
 }
 
 /* Each compiled apart: in one function gcc would run out of registers for the walk. */
+APART void unpack_wide(const pass *p, size_t begin, size_t end) {
+    part_unpack(p->walk, begin, end, p->panel, 1, p->weights);
+}
+APART void unpack_narrow(const pass *p, size_t begin, size_t end) {
+    part_unpack(p->walk, begin, end, p->panel, 0, p->weights);
+}
 APART void sum_wide(const pass *p, place at, size_t begin, size_t end) { tiles_sum(p, at, begin, end, 1, 0); }
 APART void sum_narrow(const pass *p, place at, size_t begin, size_t end) { tiles_sum(p, at, begin, end, 0, 0); }
 APART void bits_wide(const pass *p, place at, size_t begin, size_t end) { tiles_sum(p, at, begin, end, 1, 1); }
@@ -141,19 +147,21 @@ static inline size_t part_begin(const walk *k, size_t part, size_t parts) {
 
 /* One column or two, from output channel n on. */
 static void panel_run(const bnn_bgemm_run *r, uint32_t n, int wide) {
-    const uint8_t *weights = r->weights, *panel = weights + n / PANEL * panel_bytes(r->shape);
+    const uint8_t *panels = r->weights, *panel = panels + n / PANEL * panel_bytes(r->shape);
     const int bits = r->out.kind == BNN_OUT_BITS;
     counts *const waiting = r->scratch;
     sums *const s = (void *)(waiting + TILES);
-    const walk k = walk_of(r, step_of(wide), (void *)(s + sums_most(r->shape)));
+    uint8_t *const weights = (void *)(s + sums_most(r->shape));
+    const walk k = walk_of(r, packed_step(wide), (void *)(weights + part_looks(r->shape) * 2 * BYTES));
     const out_panel out = out_panel_of(r, n, wide ? 2 * BYTES : BYTES);
     const size_t most_blocks = wide && BYTES == PANEL ? PART / 2 : PART;
     const size_t parts = k.blocks > most_blocks ? (k.blocks + most_blocks - 1) / most_blocks : 1;
     const size_t pairs = wide ? 1 : 2; /* in a tile */
     const size_t most = (parts > 1 || bits ? TILES : TILES_AT_ONCE) * pairs;
     pass p = {.run = r,
-              .panel = {panel, panel + (BYTES < PANEL ? BYTES : panel_bytes(r->shape))},
-              .weights_end = weights + weights_bytes(r->shape),
+              .panel = {panel, panel + (BYTES < PANEL ? BYTES / 2 : panel_bytes(r->shape))},
+              .panels_end = panels + weights_bytes(r->shape),
+              .weights = weights,
               .walk = &k,
               .out = &out,
               .across = r->down ? 1 : 2,
@@ -167,6 +175,7 @@ static void panel_run(const bnn_bgemm_run *r, uint32_t n, int wide) {
         p.tiles = (p.pairs + pairs - 1) / pairs;
         for (size_t part = 0; part < parts; part++) {
             const size_t begin = part_begin(&k, part, parts), end = part_begin(&k, part + 1, parts);
+            if (parts > 1 || pair == 0) (wide ? unpack_wide : unpack_narrow)(&p, begin, end);
             if (bits && part + 1 == parts)
                 (wide ? bits_wide : bits_narrow)(&p, at, begin, end);
             else

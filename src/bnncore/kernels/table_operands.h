@@ -27,7 +27,7 @@ enum {
 
 static const _Alignas(BNN_ALIGN) uint8_t tables[256][16] = {TABLE64(0), TABLE64(64), TABLE64(128), TABLE64(192)};
 
-/* ---- weights: panels of 64 channels, [group][channel] nibbles, a byte each, and one more group of NONE ---- */
+/* ---- weights: panels of 64 channels, [group][channel] nibbles, two of them a byte ---- */
 
 /* Groups in a tap: the last one is filled up with zeros, in weights and cells alike. */
 static size_t tap_groups(const bnn_bgemm_shape *shape) { return (shape->channels + GROUP - 1) / GROUP; }
@@ -39,41 +39,43 @@ static uint32_t panel_width(const bnn_bgemm_shape *shape, uint32_t n) {
     return shape->outputs - n <= PANEL / 2 ? PANEL / 2 : PANEL;
 }
 
-static size_t panel_bytes(const bnn_bgemm_shape *shape) { return (panel_groups(shape) + 1) * PANEL; }
+static size_t panel_bytes(const bnn_bgemm_shape *shape) { return panel_groups(shape) * PANEL / 2; }
 
 static size_t weights_bytes(const bnn_bgemm_shape *shape) {
     return bnn_round_up(shape->outputs, PANEL) / PANEL * panel_bytes(shape);
 }
 
-/* Where channel c of a column lies: even bytes hold its first half, so that they widen to 16 bits in order. */
-static uint32_t lane_of(uint32_t c, uint32_t column) { return c % (column / 2) * 2 + c / (column / 2); }
+/* Which channel of a column lies in a lane: its first half in the even ones, so that they widen to 16 bits in order. */
+static uint32_t channel_in(uint32_t lane, uint32_t column) { return lane / 2 + lane % 2 * (column / 2); }
 
-/* The groups of word `word` of tap `tap` for all channels of a panel: written in the order in which they lie. */
+/* The groups of word `word` of tap `tap` for all channels of a panel. A column's first half of lanes has the low
+ * nibbles of its bytes, which bytes_of_nibbles takes apart. */
 static void word_pack(const bnn_bgemm_shape *shape, const uint64_t *rows, uint32_t tap, size_t word, uint32_t n,
                       uint32_t width, uint8_t *to) {
     const size_t words = bnn_words(shape->channels), groups = tap_groups(shape), first = word * 16;
     const size_t count = groups - first < 16 ? groups - first : 16;
     const uint32_t channels = shape->outputs - n < width ? shape->outputs - n : width;
-    const uint32_t column = width < BYTES ? width : BYTES;
-    uint64_t of[PANEL];
-    uint32_t lane[PANEL];
-    for (uint32_t c = 0; c < channels; c++) {
-        of[c] = rows[((size_t)(n + c) * shape->taps + tap) * words + word];
-        lane[c] = c / column * column + lane_of(c % column, column);
+    const uint32_t column = width < BYTES ? width : BYTES, half = column / 2;
+    uint64_t of[2][PANEL / 2]; /* of low and high nibbles */
+    for (uint32_t i = 0; i < width; i++) {
+        const uint32_t c = i / column * column + channel_in(i % column, column);
+        const uint64_t *row = rows + ((size_t)(n + c) * shape->taps + tap) * words + word;
+        of[i % column / half][i / column * half + i % half] = c < channels ? *row : 0;
     }
-    for (size_t g = 0; g < count; g++, to += width)
-        for (uint32_t c = 0; c < channels; c++) to[lane[c]] = (uint8_t)(of[c] >> g * GROUP & 15);
+    for (size_t g = 0; g < count; g++, to += width / 2)
+        for (uint32_t i = 0; i < width / 2; i++)
+            to[i] = (uint8_t)((of[0][i] >> g * GROUP & 15) | (of[1][i] >> g * GROUP & 15) << 4);
 }
 
 static void weights_pack(const bnn_bgemm_shape *shape, const uint64_t *rows, void *packed) {
     const size_t words = bnn_words(shape->channels);
-    memset(packed, NONE, weights_bytes(shape));
+    memset(packed, 0, weights_bytes(shape));
     for (uint32_t n = 0; n < shape->outputs; n += PANEL) {
         const uint32_t width = panel_width(shape, n);
         uint8_t *panel = (uint8_t *)packed + n / PANEL * panel_bytes(shape);
         for (uint32_t tap = 0; tap < shape->taps; tap++)
             for (size_t word = 0; word < words; word++)
-                word_pack(shape, rows, tap, word, n, width, panel + (tap * tap_groups(shape) + word * 16) * width);
+                word_pack(shape, rows, tap, word, n, width, panel + (tap * tap_groups(shape) + word * 16) * width / 2);
     }
 }
 

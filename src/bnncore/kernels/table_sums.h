@@ -8,7 +8,9 @@
 
 enum {
     BLOCK = 12, /* look-ups in the unrolled block */
-    CHUNK = 60  /* look-ups until byte sums are full: 60 * 4 < 256 */
+    CHUNK = 60, /* look-ups until byte sums are full: 60 * 4 < 256 */
+    PART = 24,  /* blocks whose weights (18 KiB) stay in L1 beside the tables while pixels stream past */
+    MORE = 3    /* blocks that a part may have beyond that, since all but the last have whole fours */
 };
 
 /* ---- look-ups ----
@@ -20,11 +22,6 @@ enum {
 typedef struct columns {
     bytes a, b;
 } columns;
-
-/* Where the weights of a look-up lie. */
-typedef struct weights2 {
-    const uint8_t *a, *b; /* b of the second column; unused where there is one */
-} weights2;
 
 /* Byte sums: of both pixels' counts, as first + 16 * second modulo 256, and of the second's alone. */
 typedef struct sums {
@@ -64,55 +61,53 @@ static inline bytes table_at(const unsigned char *cell) {
     return bytes_table((const uint8_t *)tables + offset);
 }
 
-UNROLLED columns look(const unsigned char *a, const unsigned char *b, weights2 w, size_t at, const int wide) {
+/* Bytes of weights in a look-up: those of one column, or of both side by side. */
+UNROLLED size_t step_of(const int wide) { return wide ? 2 * BYTES : BYTES; }
+
+UNROLLED columns look(const unsigned char *a, const unsigned char *b, const uint8_t *w, const int wide) {
     const bytes t = table_at(a);
-    bytes first = bytes_load(w.a + at);
-    if (wide) return (columns){bytes_look(t, first), bytes_look(t, bytes_load(w.b + at))};
+    bytes first = bytes_load(w);
+    if (wide) return (columns){bytes_look(t, first), bytes_look(t, bytes_load(w + BYTES))};
     LOADED(first);
     return (columns){bytes_look(t, first), bytes_look(table_at(b), first)};
 }
 
-/* Bytes from a group's weights to the next one's. */
-UNROLLED size_t step_of(const int wide) { return wide || BYTES == PANEL ? PANEL : PANEL / 2; }
-
 /* Adds three look-ups, at most 12 in each nibble, to s->both, and returns their high nibbles. */
-UNROLLED columns look3(const unsigned char *a, const unsigned char *b, weights2 w, size_t at, const int wide, sums *s) {
+UNROLLED columns look3(const unsigned char *a, const unsigned char *b, const uint8_t *w, const int wide, sums *s) {
     const size_t next = step_of(wide);
-    columns x = add(look(a, b, w, at, wide), look(a + 2, b + 2, w, at + next, wide));
-    x = add(x, look(a + 4, b + 4, w, at + 2 * next, wide));
+    columns x = add(look(a, b, w, wide), look(a + 2, b + 2, w + next, wide));
+    x = add(x, look(a + 4, b + 4, w + 2 * next, wide));
     s->both = add(s->both, x);
     KEEP(s->both);
     return high_nibbles(x);
 }
 
-/* Where a look-up, or the first of a block of them, finds its offset and its weights. */
-typedef struct source {
-    size_t cell, weights; /* bytes from the pair's first cell; bytes into the panel */
-} source;
-
 /* A block, added to s->both; returns a quarter of the sum of the high nibbles. The mean of bytes whose low bits are
  * clear is exact, so high nibbles add up without being shifted down: four of them to that, of which the two low bits
  * are clear again. */
-UNROLLED columns look12(const unsigned char *a, const unsigned char *b, weights2 w, source at, const int wide,
-                        sums *s) {
+UNROLLED columns look12(const unsigned char *a, const unsigned char *b, const uint8_t *w, const int wide, sums *s) {
     const size_t next = 3 * step_of(wide);
-    a += at.cell, b += at.cell, w.a += at.weights;
-    w.b = BYTES < PANEL ? w.a + BYTES : w.b + at.weights; /* one address where a panel has both columns */
-    columns x = look3(a, b, w, 0, wide, s);
-    x = mean(x, look3(a + 6, b + 6, w, next, wide, s));
-    columns y = look3(a + 12, b + 12, w, 2 * next, wide, s);
-    y = mean(y, look3(a + 18, b + 18, w, 3 * next, wide, s));
+    columns x = look3(a, b, w, wide, s);
+    x = mean(x, look3(a + 6, b + 6, w + next, wide, s));
+    columns y = look3(a + 12, b + 12, w + 2 * next, wide, s);
+    y = mean(y, look3(a + 18, b + 18, w + 3 * next, wide, s));
     return mean(x, y);
 }
 
+/* Where a look-up, or the first of a block of them, finds its offset and its weights. */
+typedef struct source {
+    size_t cell, weights; /* bytes from the pair's first cell; bytes into the packed panel */
+} source;
+
 /* Four blocks: the means of four quarters are the sum. */
-UNROLLED void look48(const unsigned char *a, const unsigned char *b, weights2 w, const source *at, const int wide,
+UNROLLED void look48(const unsigned char *a, const unsigned char *b, const uint8_t *w, const source *at, const int wide,
                      sums *s) {
-    const source first = at[0], second = at[1], third = at[2], fourth = at[3];
-    columns x = look12(a, b, w, first, wide, s);
-    x = mean(x, look12(a, b, w, second, wide, s));
-    columns y = look12(a, b, w, third, wide, s);
-    y = mean(y, look12(a, b, w, fourth, wide, s));
+    const size_t next = BLOCK * step_of(wide), first = at[0].cell, second = at[1].cell, third = at[2].cell;
+    const size_t fourth = at[3].cell;
+    columns x = look12(a + first, b + first, w, wide, s);
+    x = mean(x, look12(a + second, b + second, w + next, wide, s));
+    columns y = look12(a + third, b + third, w + 2 * next, wide, s);
+    y = mean(y, look12(a + fourth, b + fourth, w + 3 * next, wide, s));
     s->second = mean(x, y);
 }
 
@@ -121,6 +116,7 @@ UNROLLED void look48(const unsigned char *a, const unsigned char *b, weights2 w,
 typedef struct walk {
     const source *single, *block; /* one more entry than blocks may be read */
     size_t singles, blocks;       /* singles are a multiple of 3 */
+    size_t nothing;               /* of them, the last: they look up nothing */
 } walk;
 
 static size_t walk_bytes(const bnn_bgemm_shape *shape) {
@@ -128,14 +124,16 @@ static size_t walk_bytes(const bnn_bgemm_shape *shape) {
     return bnn_round_up((groups / BLOCK + groups + 3) * sizeof(source), BNN_ALIGN);
 }
 
+/* step: bytes from a group to the next one in the packed panel */
 static walk walk_of(const bnn_bgemm_run *r, size_t step, source *memory) {
-    const size_t groups = panel_groups(r->shape), run = tap_groups(r->shape) * r->segment_taps;
+    const size_t run = tap_groups(r->shape) * r->segment_taps;
     source *at = memory;
     for (uint32_t s = 0; s < r->segments; s++)
         for (size_t i = run / BLOCK * BLOCK; i < run; i++)
             *at++ = (source){r->segment[s] + i * sizeof(uint16_t), (s * run + i) * step};
-    while ((at - memory) % 3) *at++ = (source){r->segment[0], groups * step};
-    walk w = {memory, at, (size_t)(at - memory), 0};
+    walk w = {.single = memory};
+    for (; (at - memory) % 3; w.nothing++) *at++ = (source){r->segment[0], 0};
+    w.block = at, w.singles = (size_t)(at - memory);
     for (uint32_t s = 0; s < r->segments; s++)
         for (size_t i = 0; i + BLOCK <= run; i += BLOCK, w.blocks++)
             *at++ = (source){r->segment[s] + i * sizeof(uint16_t), (s * run + i) * step};
@@ -143,39 +141,79 @@ static walk walk_of(const bnn_bgemm_run *r, size_t step, source *memory) {
     return w;
 }
 
+/* ---- a part: the weights of some blocks, and of the singles before block 0, as the walk looks them up ---- */
+
+/* The most look-ups that a part has. A segment has fewer singles than a block. */
+static size_t part_looks(const bnn_bgemm_shape *shape) {
+    const size_t groups = panel_groups(shape), most = (PART + MORE) * BLOCK + (BLOCK - 1) * shape->taps;
+    return (groups < most ? groups : most) + 2;
+}
+
+/* The packed weights of a column or two. */
+typedef struct packed {
+    const uint8_t *a, *b; /* b of the second one */
+} packed;
+
+/* Packed bytes from a group to the next one. */
+UNROLLED size_t packed_step(const int wide) { return wide || BYTES == PANEL ? PANEL / 2 : PANEL / 4; }
+
+UNROLLED uint8_t *look_unpack(packed p, const int wide, uint8_t *to) {
+    bytes_store(to, bytes_of_nibbles(p.a));
+    if (wide) bytes_store(to + BYTES, bytes_of_nibbles(p.b));
+    return to + step_of(wide);
+}
+
+static inline packed packed_at(packed p, size_t at) { return (packed){p.a + at, p.b + at}; }
+
+UNROLLED void part_unpack(const walk *k, size_t begin, size_t end, packed panel, const int wide, uint8_t *to) {
+    const source *at = k->single, *const stop = k->block + end;
+    if (begin == 0) {
+        for (; at < k->single + k->singles - k->nothing; at++)
+            to = look_unpack(packed_at(panel, at->weights), wide, to);
+        memset(to, NONE, k->nothing * step_of(wide));
+        to += k->nothing * step_of(wide);
+    }
+    for (at = k->block + begin; at < stop; at++) {
+        packed p = packed_at(panel, at->weights);
+        UNROLL for (size_t i = 0; i < BLOCK; i++, p = packed_at(p, packed_step(wide))) to = look_unpack(p, wide, to);
+    }
+}
+
 /* Three single look-ups. */
-UNROLLED void look_singles(const unsigned char *a, const unsigned char *b, weights2 w, const source *at, const int wide,
-                           sums *s) {
-    columns x = look(a + at[0].cell, b + at[0].cell, w, at[0].weights, wide);
-    x = add(x, look(a + at[1].cell, b + at[1].cell, w, at[1].weights, wide));
-    x = add(x, look(a + at[2].cell, b + at[2].cell, w, at[2].weights, wide));
+UNROLLED void look_singles(const unsigned char *a, const unsigned char *b, const uint8_t *w, const source *at,
+                           const int wide, sums *s) {
+    const size_t next = step_of(wide);
+    columns x = look(a + at[0].cell, b + at[0].cell, w, wide);
+    x = add(x, look(a + at[1].cell, b + at[1].cell, w + next, wide));
+    x = add(x, look(a + at[2].cell, b + at[2].cell, w + 2 * next, wide));
     s->both = add(s->both, x);
     s->second = add(s->second, shift_right(high_nibbles(x), 4));
 }
 
-/* Byte sums over blocks begin to end - 1, and over the singles where begin is 0; returns their number. */
+/* Byte sums over blocks begin to end - 1, and over the singles where begin is 0, with the part's weights; returns their
+ * number. */
 UNROLLED size_t part_sums(const walk *k, size_t begin, size_t end, const unsigned char *a, const unsigned char *b,
-                          weights2 w, const int wide, sums *out) {
+                          const uint8_t *w, const int wide, sums *out) {
     const bytes zero = bytes_zero();
     const sums none = {{zero, zero}, {zero, zero}};
     sums s = none, *const start = out;
+    size_t room = CHUNK;
+    if (begin == 0)
+        for (size_t i = 0; i < k->singles; i += 3, room -= 3, w += 3 * step_of(wide)) {
+            if (room < 3) *out++ = s, s = none, room = CHUNK;
+            look_singles(a, b, w, k->single + i, wide, &s);
+        }
     const source *at = k->block + begin, *const stop = k->block + end;
-    for (; MANY_REGISTERS && stop - at >= 4; at += 4) {
+    for (; MANY_REGISTERS && stop - at >= 4; at += 4, w += 4 * BLOCK * step_of(wide)) {
         sums four = none;
         look48(a, b, w, at, wide, &four);
         *out++ = four;
     }
-    size_t room = CHUNK;
-    if (begin == 0)
-        for (size_t i = 0; i < k->singles; i += 3, room -= 3) {
-            if (room < 3) *out++ = s, s = none, room = CHUNK;
-            look_singles(a, b, w, k->single + i, wide, &s);
-        }
-    source now = *at; /* a block ahead, for its addresses to be there in time */
-    for (; at < stop; room -= BLOCK) {
+    size_t now = at->cell; /* a block ahead, for its address to be there in time */
+    for (; at < stop; room -= BLOCK, w += BLOCK * step_of(wide)) {
         if (room < BLOCK) *out++ = s, s = none, room = CHUNK;
-        const source next = *++at;
-        s.second = add(s.second, shift_right(look12(a, b, w, now, wide, &s), 2));
+        const size_t next = (++at)->cell;
+        s.second = add(s.second, shift_right(look12(a + now, b + now, w, wide, &s), 2));
         KEEP(s.second);
         now = next;
     }
