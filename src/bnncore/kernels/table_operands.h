@@ -48,23 +48,23 @@ static size_t weights_bytes(const bnn_bgemm_shape *shape) {
 /* Which channel of a column lies in a lane: its first half in the even ones, so that they widen to 16 bits in order. */
 static uint32_t channel_in(uint32_t lane, uint32_t column) { return lane / 2 + lane % 2 * (column / 2); }
 
-/* The groups of word `word` of tap `tap` for all channels of a panel. A column's first half of lanes has the low
- * nibbles of its bytes, which bytes_of_nibbles takes apart. */
+/* The groups of word `word` of tap `tap` for all channels of a panel. Low nibbles are the first half of its lanes, high
+ * ones the second. */
 static void word_pack(const bnn_bgemm_shape *shape, const uint64_t *rows, uint32_t tap, size_t word, uint32_t n,
                       uint32_t width, uint8_t *to) {
     const size_t words = bnn_words(shape->channels), groups = tap_groups(shape), first = word * 16;
     const size_t count = groups - first < 16 ? groups - first : 16;
     const uint32_t channels = shape->outputs - n < width ? shape->outputs - n : width;
-    const uint32_t column = width < BYTES ? width : BYTES, half = column / 2;
-    uint64_t of[2][PANEL / 2]; /* of low and high nibbles */
+    const uint32_t column = width < BYTES ? width : BYTES;
+    uint64_t of[PANEL]; /* of each lane */
     for (uint32_t i = 0; i < width; i++) {
         const uint32_t c = i / column * column + channel_in(i % column, column);
-        const uint64_t *row = rows + ((size_t)(n + c) * shape->taps + tap) * words + word;
-        of[i % column / half][i / column * half + i % half] = c < channels ? *row : 0;
+        of[i] = c < channels ? rows[((size_t)(n + c) * shape->taps + tap) * words + word] : 0;
     }
+    const uint64_t *low = of, *high = of + width / 2;
     for (size_t g = 0; g < count; g++, to += width / 2)
         for (uint32_t i = 0; i < width / 2; i++)
-            to[i] = (uint8_t)((of[0][i] >> g * GROUP & 15) | (of[1][i] >> g * GROUP & 15) << 4);
+            to[i] = (uint8_t)((low[i] >> g * GROUP & 15) | (high[i] >> g * GROUP & 15) << 4);
 }
 
 static void weights_pack(const bnn_bgemm_shape *shape, const uint64_t *rows, void *packed) {

@@ -64,19 +64,57 @@ static inline bytes table_at(const unsigned char *cell) {
 /* Bytes of weights in a look-up: those of one column, or of both side by side. */
 UNROLLED size_t step_of(const int wide) { return wide ? 2 * BYTES : BYTES; }
 
-UNROLLED columns look(const unsigned char *a, const unsigned char *b, const uint8_t *w, const int wide) {
+/* Packed bytes from a group to the next one. */
+UNROLLED size_t packed_step(const int wide) { return wide || BYTES == PANEL ? PANEL / 2 : PANEL / 4; }
+
+/* The packed weights of a column or two. */
+typedef struct packed {
+    const uint8_t *a, *b; /* b of the second one, where that is another panel's */
+} packed;
+
+static inline packed packed_at(packed p, size_t at) { return (packed){p.a + at, p.b + at}; }
+
+/* Where the weights of a look-up are; or, `fresh`, a constant as `wide` is, where they go once they are unpacked. */
+typedef struct weights {
+    uint8_t *at;
+    packed from; /* fresh */
+} weights;
+
+UNROLLED weights weights_next(weights w, size_t looks, const int wide) {
+    return (weights){w.at + looks * step_of(wide), packed_at(w.from, looks * packed_step(wide))};
+}
+
+/* Unpacks the weights of a look-up. Low nibbles are the first half of a panel's lanes, high ones the second. */
+UNROLLED columns unpack(weights w, const int wide) {
+    const bytes zero = bytes_zero(), low = bytes_all(15);
+    columns x = {zero, zero};
+    if (wide && BYTES < PANEL) {
+        const bytes both = bytes_load(w.from.a);
+        x = (columns){bytes_and(both, low), bytes_and(words_right(both, 4), low)};
+    } else {
+        x.a = bytes_of_nibbles(w.from.a);
+        if (wide) x.b = bytes_of_nibbles(w.from.b);
+    }
+    bytes_store(w.at, x.a);
+    if (wide) bytes_store(w.at + BYTES, x.b);
+    return x;
+}
+
+UNROLLED columns look(const unsigned char *a, const unsigned char *b, weights w, const int wide, const int fresh) {
     const bytes t = table_at(a);
-    bytes first = bytes_load(w);
-    if (wide) return (columns){bytes_look(t, first), bytes_look(t, bytes_load(w + BYTES))};
+    columns c = {bytes_zero(), bytes_zero()};
+    if (fresh) c = unpack(w, wide);
+    bytes first = fresh ? c.a : bytes_load(w.at);
+    if (wide) return (columns){bytes_look(t, first), bytes_look(t, fresh ? c.b : bytes_load(w.at + BYTES))};
     LOADED(first);
     return (columns){bytes_look(t, first), bytes_look(table_at(b), first)};
 }
 
 /* Adds three look-ups, at most 12 in each nibble, to s->both, and returns their high nibbles. */
-UNROLLED columns look3(const unsigned char *a, const unsigned char *b, const uint8_t *w, const int wide, sums *s) {
-    const size_t next = step_of(wide);
-    columns x = add(look(a, b, w, wide), look(a + 2, b + 2, w + next, wide));
-    x = add(x, look(a + 4, b + 4, w + 2 * next, wide));
+UNROLLED columns look3(const unsigned char *a, const unsigned char *b, weights w, const int wide, const int fresh,
+                       sums *s) {
+    columns x = add(look(a, b, w, wide, fresh), look(a + 2, b + 2, weights_next(w, 1, wide), wide, fresh));
+    x = add(x, look(a + 4, b + 4, weights_next(w, 2, wide), wide, fresh));
     s->both = add(s->both, x);
     KEEP(s->both);
     return high_nibbles(x);
@@ -85,12 +123,12 @@ UNROLLED columns look3(const unsigned char *a, const unsigned char *b, const uin
 /* A block, added to s->both; returns a quarter of the sum of the high nibbles. The mean of bytes whose low bits are
  * clear is exact, so high nibbles add up without being shifted down: four of them to that, of which the two low bits
  * are clear again. */
-UNROLLED columns look12(const unsigned char *a, const unsigned char *b, const uint8_t *w, const int wide, sums *s) {
-    const size_t next = 3 * step_of(wide);
-    columns x = look3(a, b, w, wide, s);
-    x = mean(x, look3(a + 6, b + 6, w + next, wide, s));
-    columns y = look3(a + 12, b + 12, w + 2 * next, wide, s);
-    y = mean(y, look3(a + 18, b + 18, w + 3 * next, wide, s));
+UNROLLED columns look12(const unsigned char *a, const unsigned char *b, weights w, const int wide, const int fresh,
+                        sums *s) {
+    columns x = look3(a, b, w, wide, fresh, s);
+    x = mean(x, look3(a + 6, b + 6, weights_next(w, 3, wide), wide, fresh, s));
+    columns y = look3(a + 12, b + 12, weights_next(w, 6, wide), wide, fresh, s);
+    y = mean(y, look3(a + 18, b + 18, weights_next(w, 9, wide), wide, fresh, s));
     return mean(x, y);
 }
 
@@ -100,14 +138,13 @@ typedef struct source {
 } source;
 
 /* Four blocks: the means of four quarters are the sum. */
-UNROLLED void look48(const unsigned char *a, const unsigned char *b, const uint8_t *w, const source *at, const int wide,
+UNROLLED void look48(const unsigned char *a, const unsigned char *b, weights w, const source *at, const int wide,
                      sums *s) {
-    const size_t next = BLOCK * step_of(wide), first = at[0].cell, second = at[1].cell, third = at[2].cell;
-    const size_t fourth = at[3].cell;
-    columns x = look12(a + first, b + first, w, wide, s);
-    x = mean(x, look12(a + second, b + second, w + next, wide, s));
-    columns y = look12(a + third, b + third, w + 2 * next, wide, s);
-    y = mean(y, look12(a + fourth, b + fourth, w + 3 * next, wide, s));
+    const size_t first = at[0].cell, second = at[1].cell, third = at[2].cell, fourth = at[3].cell;
+    columns x = look12(a + first, b + first, w, wide, 0, s);
+    x = mean(x, look12(a + second, b + second, weights_next(w, BLOCK, wide), wide, 0, s));
+    columns y = look12(a + third, b + third, weights_next(w, 2 * BLOCK, wide), wide, 0, s);
+    y = mean(y, look12(a + fourth, b + fourth, weights_next(w, 3 * BLOCK, wide), wide, 0, s));
     s->second = mean(x, y);
 }
 
@@ -149,71 +186,52 @@ static size_t part_looks(const bnn_bgemm_shape *shape) {
     return (groups < most ? groups : most) + 2;
 }
 
-/* The packed weights of a column or two. */
-typedef struct packed {
-    const uint8_t *a, *b; /* b of the second one */
-} packed;
-
-/* Packed bytes from a group to the next one. */
-UNROLLED size_t packed_step(const int wide) { return wide || BYTES == PANEL ? PANEL / 2 : PANEL / 4; }
-
-UNROLLED uint8_t *look_unpack(packed p, const int wide, uint8_t *to) {
-    bytes_store(to, bytes_of_nibbles(p.a));
-    if (wide) bytes_store(to + BYTES, bytes_of_nibbles(p.b));
-    return to + step_of(wide);
-}
-
-static inline packed packed_at(packed p, size_t at) { return (packed){p.a + at, p.b + at}; }
-
-UNROLLED void part_unpack(const walk *k, size_t begin, size_t end, packed panel, const int wide, uint8_t *to) {
-    const source *at = k->single, *const stop = k->block + end;
-    if (begin == 0) {
-        for (; at < k->single + k->singles - k->nothing; at++)
-            to = look_unpack(packed_at(panel, at->weights), wide, to);
-        memset(to, NONE, k->nothing * step_of(wide));
-        to += k->nothing * step_of(wide);
-    }
-    for (at = k->block + begin; at < stop; at++) {
-        packed p = packed_at(panel, at->weights);
-        UNROLL for (size_t i = 0; i < BLOCK; i++, p = packed_at(p, packed_step(wide))) to = look_unpack(p, wide, to);
-    }
+/* Unpacks the weights of the singles. */
+UNROLLED void singles_unpack(const walk *k, packed panel, const int wide, uint8_t *to) {
+    const source *const stop = k->single + k->singles - k->nothing;
+    for (const source *at = k->single; at < stop; at++, to += step_of(wide))
+        unpack((weights){to, packed_at(panel, at->weights)}, wide);
+    memset(to, NONE, k->nothing * step_of(wide));
 }
 
 /* Three single look-ups. */
-UNROLLED void look_singles(const unsigned char *a, const unsigned char *b, const uint8_t *w, const source *at,
-                           const int wide, sums *s) {
-    const size_t next = step_of(wide);
-    columns x = look(a + at[0].cell, b + at[0].cell, w, wide);
-    x = add(x, look(a + at[1].cell, b + at[1].cell, w + next, wide));
-    x = add(x, look(a + at[2].cell, b + at[2].cell, w + 2 * next, wide));
+UNROLLED void look_singles(const unsigned char *a, const unsigned char *b, weights w, const source *at, const int wide,
+                           sums *s) {
+    columns x = look(a + at[0].cell, b + at[0].cell, w, wide, 0);
+    x = add(x, look(a + at[1].cell, b + at[1].cell, weights_next(w, 1, wide), wide, 0));
+    x = add(x, look(a + at[2].cell, b + at[2].cell, weights_next(w, 2, wide), wide, 0));
     s->both = add(s->both, x);
     s->second = add(s->second, shift_right(high_nibbles(x), 4));
 }
 
-/* Byte sums over blocks begin to end - 1, and over the singles where begin is 0, with the part's weights; returns their
- * number. */
+/* Byte sums over blocks begin to end - 1, and over the singles where begin is 0; returns their number. The part's
+ * weights are at w, or come there from the panel, and what unpacks them adds them up, too. */
 UNROLLED size_t part_sums(const walk *k, size_t begin, size_t end, const unsigned char *a, const unsigned char *b,
-                          const uint8_t *w, const int wide, sums *out) {
+                          uint8_t *part, packed panel, const int wide, const int fresh, sums *out) {
     const bytes zero = bytes_zero();
     const sums none = {{zero, zero}, {zero, zero}};
     sums s = none, *const start = out;
+    weights w = {part, panel};
     size_t room = CHUNK;
-    if (begin == 0)
-        for (size_t i = 0; i < k->singles; i += 3, room -= 3, w += 3 * step_of(wide)) {
+    if (begin == 0) {
+        if (fresh) singles_unpack(k, panel, wide, part);
+        for (size_t i = 0; i < k->singles; i += 3, room -= 3, w = weights_next(w, 3, wide)) {
             if (room < 3) *out++ = s, s = none, room = CHUNK;
             look_singles(a, b, w, k->single + i, wide, &s);
         }
+    }
     const source *at = k->block + begin, *const stop = k->block + end;
-    for (; MANY_REGISTERS && stop - at >= 4; at += 4, w += 4 * BLOCK * step_of(wide)) {
+    for (; MANY_REGISTERS && !fresh && stop - at >= 4; at += 4, w = weights_next(w, 4 * BLOCK, wide)) {
         sums four = none;
         look48(a, b, w, at, wide, &four);
         *out++ = four;
     }
     size_t now = at->cell; /* a block ahead, for its address to be there in time */
-    for (; at < stop; room -= BLOCK, w += BLOCK * step_of(wide)) {
+    for (; at < stop; room -= BLOCK, w = weights_next(w, BLOCK, wide)) {
         if (room < BLOCK) *out++ = s, s = none, room = CHUNK;
+        if (fresh) w.from = packed_at(panel, at->weights);
         const size_t next = (++at)->cell;
-        s.second = add(s.second, shift_right(look12(a + now, b + now, w, wide, &s), 2));
+        s.second = add(s.second, shift_right(look12(a + now, b + now, w, wide, fresh, &s), 2));
         KEEP(s.second);
         now = next;
     }
