@@ -6,7 +6,7 @@ Each network is random weights in the published topology. What is compared:
 
     ort            ONNX Runtime, float32, without the signs: the fastest that a float engine does with this topology
     ort signs      the same with a Sign before each binary convolution: what a trained network needs there
-    batch 8, 32    ours, for an image of such a batch
+    batch 8, 32    ours, for an image of such a batch, beside the same images one by one, in turns
     fast_math      ours with Engine.load(..., fast_math=True), where that changes anything
     openvino       its 1-bit convolution (float32 elsewhere), from the same layers
     lce, lce indirect   Larq Compute Engine with Larq Zoo's own network of that name, both settings of its binary GEMM
@@ -22,15 +22,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bnnengine import Engine, Model, zoo
 from common import least, machine, markdown, quartiles, report
 
+Array = npt.NDArray[np.float32]
 Timer = Callable[[float], float]
 
 PEERS = {
@@ -43,17 +46,31 @@ PEERS = {
 BATCHES = (8, 32)
 
 
-def timers(name: str, model: Model, options: argparse.Namespace) -> tuple[dict[str, Timer], dict[str, float], str]:
-    """For each engine the least time of a call over some seconds; differences from our output; our instruction set."""
-    engine = Engine(model.to_bytes(), isa=options.isa, num_threads=options.threads)
-    x = np.random.default_rng(1).standard_normal((1, *model.inputs[0].shape)).astype(np.float32)
+def batches(engine: Engine, x: Array, seconds: float) -> dict[str, tuple[float, float]]:
+    """For each size of a batch the least time for an image in it, in ms, and that of the same images one by one."""
+    times = {}
+    for n in BATCHES:
+        many = np.repeat(x, n, 0)
+        alone, together, end = float("inf"), float("inf"), time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            start = time.perf_counter()
+            for i in range(n):
+                engine.predict(many[i : i + 1])
+            middle = time.perf_counter()
+            engine.predict(many)
+            alone, together = min(alone, middle - start), min(together, time.perf_counter() - middle)
+        times[str(n)] = (together / n * 1e3, alone / n * 1e3)
+    return times
+
+
+def timers(
+    name: str, engine: Engine, model: Model, x: Array, options: argparse.Namespace
+) -> tuple[dict[str, Timer], dict[str, float]]:
+    """For each engine the least time of a call over some seconds; differences from our output."""
     image = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
     out = engine.predict(x)
     first = out[0] if isinstance(out, tuple) else out
     found: dict[str, Timer] = {"bnnengine": lambda s: least(lambda: engine.predict(x, out=out), s)}
-    for n in BATCHES:
-        many = np.repeat(x, n, 0)
-        found[f"batch {n}"] = lambda s, many=many, n=n: least(lambda: engine.predict(many), s) / n
     fast = Engine(model.to_bytes(), isa=options.isa, num_threads=options.threads, fast_math=True)
     if fast.summary() != engine.summary():
         found["fast_math"] = lambda s: least(lambda: fast.predict(x, out=out), s)
@@ -81,25 +98,32 @@ def timers(name: str, model: Model, options: argparse.Namespace) -> tuple[dict[s
 
         for label, indirect in (("lce", False), ("lce indirect", True)):
             found[label] = Larq(options.lce_python, options.lce, path, options.threads, indirect).time
-    return found, differences, engine.isa
+    return found, differences
 
 
 def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """One network."""
     model = getattr(zoo, name)()
-    calls, differences, isa = timers(name, model, options)
+    engine = Engine(model.to_bytes(), isa=options.isa, num_threads=options.threads)
+    x = np.random.default_rng(1).standard_normal((1, *model.inputs[0].shape)).astype(np.float32)
+    calls, differences = timers(name, engine, model, x, options)
     times: dict[str, list[float]] = {label: [] for label in calls}
+    batched: list[dict[str, tuple[float, float]]] = []
     order = np.random.default_rng(0)
     for _ in range(options.rounds):
         for label in order.permutation(list(calls)):
             times[label].append(calls[label](options.seconds) * 1e3)
-    ours, batch_ms = times["bnnengine"], {str(n): min(times.pop(f"batch {n}")) for n in BATCHES}
+        batched.append(batches(engine, x, options.seconds))
+    ours = times["bnnengine"]
     return {
         "network": name,
-        "isa": isa,
+        "isa": engine.isa,
         "threads": options.threads,
         "differences": differences,
-        "batch_ms": batch_ms,
+        "batch": {
+            n: {"ms": min(b[n][0] for b in batched), "to_alone": quartiles([b[n][0] / b[n][1] for b in batched])}
+            for n in batched[0]
+        },
         "ms": {label: quartiles(values) for label, values in times.items()},
         "ratio": {
             label: quartiles([b / a for a, b in zip(ours, values, strict=True)])
@@ -116,9 +140,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """Least times; behind a peer's its ratio to ours, and to ours with fast_math."""
+    """Least times; behind a peer's its ratio to ours, and to ours with fast_math; behind a batch's to single images."""
     fast = any("fast_math" in network["ms"] for network in result["networks"])
-    batches = sorted({int(n) for network in result["networks"] for n in network.get("batch_ms", ())})
+    sizes = list(result["networks"][0]["batch"])
     peers = {label: text for label, text in PEERS.items() if any(label in n["ms"] for n in result["networks"])}
     rows = []
     for network in result["networks"]:
@@ -132,10 +156,10 @@ def table(result: Mapping[str, Any]) -> str:
             return f"{least:.2f} (**{', '.join(f'{least / own:.1f}' for own in ours)}**)"
 
         own = [f"{ms['bnnengine']['least']:.2f}", f"{ms['bnnengine']['median']:.2f}"]
-        own += [f"{network['batch_ms'][str(n)]:.2f}" if "batch_ms" in network else "" for n in batches]
+        own += [f"{batch['ms']:.2f} ({batch['to_alone']['median']:.2f})" for batch in network["batch"].values()]
         own += [f"{ms['fast_math']['least']:.2f}" if "fast_math" in ms else ""] if fast else []
         rows.append([network["network"], *own, *map(cell, peers)])
-    head = ["network", "bnnengine, least ms", "median", *(f"an image of {n}" for n in batches)]
+    head = ["network", "bnnengine, least ms", "median", *(f"an image of {n}" for n in sizes)]
     return markdown([*head, *(["fast_math, least"] if fast else []), *peers.values()], rows)
 
 

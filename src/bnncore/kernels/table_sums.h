@@ -204,8 +204,8 @@ UNROLLED void look_singles(const unsigned char *a, const unsigned char *b, weigh
     s->second = add(s->second, shift_right(high_nibbles(x), 4));
 }
 
-/* Byte sums over blocks begin to end - 1, and over the singles where begin is 0; returns their number. The part's
- * weights are at w, or come there from the panel, and what unpacks them adds them up, too. */
+/* Byte sums over blocks begin to end - 1, and over the singles where begin is 0; returns their number. The
+ * part's weights are there, or, `fresh`, come there from the panel as they are looked up. */
 UNROLLED size_t part_sums(const walk *k, size_t begin, size_t end, const unsigned char *a, const unsigned char *b,
                           uint8_t *part, packed panel, const int wide, const int fresh, sums *out) {
     const bytes zero = bytes_zero();
