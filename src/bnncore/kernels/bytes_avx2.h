@@ -1,4 +1,4 @@
-/* Vectors of bytes for the two-pixel table product, and what becomes of its counts: AVX2. */
+/* Vectors of bytes for the kernels of integers that are written once for AVX2 and AVX-512: AVX2. */
 #ifndef BNN_BYTES_AVX2_H
 #define BNN_BYTES_AVX2_H
 
@@ -15,6 +15,7 @@ typedef __m128i half_bytes;
 static inline bytes bytes_load(const void *at) { return _mm256_load_si256(at); }
 static inline bytes bytes_load_any(const void *at) { return _mm256_loadu_si256(at); }
 static inline void bytes_store(void *at, bytes a) { _mm256_store_si256(at, a); }
+static inline void bytes_store_any(void *at, bytes a) { _mm256_storeu_si256(at, a); }
 static inline bytes bytes_zero(void) { return _mm256_setzero_si256(); }
 static inline bytes bytes_all(uint8_t x) { return _mm256_set1_epi8((char)x); }
 static inline bytes bytes_and(bytes a, bytes b) { return _mm256_and_si256(a, b); }
@@ -25,6 +26,11 @@ static inline bytes bytes_look(bytes table, bytes at) { return _mm256_shuffle_ep
 static inline bytes bytes_table(const void *at) { return _mm256_broadcastsi128_si256(_mm_load_si128(at)); }
 static inline bytes words_add(bytes a, bytes b) { return _mm256_add_epi16(a, b); }
 static inline bytes words_sub(bytes a, bytes b) { return _mm256_sub_epi16(a, b); }
+static inline bytes words_all(int16_t x) { return _mm256_set1_epi16(x); }
+/* Unsigned bytes times signed ones, two products a word. */
+static inline bytes words_dot(bytes a, bytes b) { return _mm256_maddubs_epi16(a, b); }
+static inline bytes ints_add(bytes a, bytes b) { return _mm256_add_epi32(a, b); }
+static inline bytes ints_of_words(half_bytes a) { return _mm256_cvtepi16_epi32(a); }
 /* By a constant. */
 #define words_left(a, bits)  _mm256_slli_epi16(a, bits)
 #define words_right(a, bits) _mm256_srli_epi16(a, bits)

@@ -1,4 +1,4 @@
-/* Vectors of bytes for the two-pixel table product, and what becomes of its counts: AVX-512 BW. */
+/* Vectors of bytes for the kernels of integers that are written once for AVX2 and AVX-512: AVX-512 BW. */
 #ifndef BNN_BYTES_AVX512BW_H
 #define BNN_BYTES_AVX512BW_H
 
@@ -15,6 +15,7 @@ typedef __m256i half_bytes;
 static inline bytes bytes_load(const void *at) { return _mm512_load_si512(at); }
 static inline bytes bytes_load_any(const void *at) { return _mm512_loadu_si512(at); }
 static inline void bytes_store(void *at, bytes a) { _mm512_store_si512(at, a); }
+static inline void bytes_store_any(void *at, bytes a) { _mm512_storeu_si512(at, a); }
 static inline bytes bytes_zero(void) { return _mm512_setzero_si512(); }
 static inline bytes bytes_all(uint8_t x) { return _mm512_set1_epi8((char)x); }
 static inline bytes bytes_and(bytes a, bytes b) { return _mm512_and_si512(a, b); }
@@ -25,6 +26,11 @@ static inline bytes bytes_look(bytes table, bytes at) { return _mm512_shuffle_ep
 static inline bytes bytes_table(const void *at) { return _mm512_broadcast_i32x4(_mm_load_si128(at)); }
 static inline bytes words_add(bytes a, bytes b) { return _mm512_add_epi16(a, b); }
 static inline bytes words_sub(bytes a, bytes b) { return _mm512_sub_epi16(a, b); }
+static inline bytes words_all(int16_t x) { return _mm512_set1_epi16(x); }
+/* Unsigned bytes times signed ones, two products a word. */
+static inline bytes words_dot(bytes a, bytes b) { return _mm512_maddubs_epi16(a, b); }
+static inline bytes ints_add(bytes a, bytes b) { return _mm512_add_epi32(a, b); }
+static inline bytes ints_of_words(half_bytes a) { return _mm512_cvtepi16_epi32(a); }
 /* By a constant. */
 #define words_left(a, bits)  _mm512_slli_epi16(a, bits)
 #define words_right(a, bits) _mm512_srli_epi16(a, bits)
