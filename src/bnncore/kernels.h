@@ -222,15 +222,15 @@ typedef struct bnn_settle_kernel {
     void (*floats)(const int32_t *acc, size_t pixels, size_t n, const float *scale, const float *bias, float *y);
 } bnn_settle_kernel;
 
-/* ---- vector: float32 numbers, each by itself -----------------------------------------------------------------------
+/* ---- vector: numbers to float32, each by itself --------------------------------------------------------------------
  *
  * Tables (scale, slope, ...) hold one number for each of the n of a row; y may be x, or with. Each step is rounded, so
  * that all variants give the same bits.
  */
 typedef struct bnn_rows {
     size_t rows, n, stride; /* numbers a row, and from a row of x or y to the next */
-    /* For affine, prelu and clip: tables hold their numbers this many times over, so that as many rows, which then lie
-     * without gaps, are one long row; 1 where they do not. */
+    /* For affine(_bytes), prelu and clip: tables hold their numbers this many times over, so that as many rows, which
+     * then lie without gaps, are one long row; 1 where they do not. */
     size_t repeat;
 } bnn_rows;
 
@@ -250,6 +250,7 @@ typedef enum bnn_unary {
 typedef struct bnn_vector_kernel {
     bnn_isa isa;
     void (*affine)(const bnn_rows *r, const float *x, const float *scale, const float *bias, float *y);
+    void (*affine_bytes)(const bnn_rows *r, const uint8_t *x, const float *scale, const float *bias, float *y);
     /* z = x - shift_in; y = (z > 0 ? z : z * slope) + shift_out; either shift may be NULL */
     void (*prelu)(const bnn_rows *r, const float *x, const float *slope, const float *shift_in, const float *shift_out,
                   float *y);

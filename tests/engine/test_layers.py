@@ -220,6 +220,17 @@ def test_binarize(seed, kind):
     run_everywhere(Sequential([Input(shape[1:], kind), Binarize(threshold, flip), ScaleBias()]), x)
 
 
+@settings(max_examples=80, deadline=None)
+@given(seeds, st.sampled_from(["bits", "uint8", "float32"]))
+def test_scale_bias(seed, kind):
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(1, 4)), *rng.integers(1, 9, rng.integers(0, 3)), int(rng.integers(1, 200)))
+    x = rng.integers(0, 256, shape).astype(np.uint8) if kind == "uint8" else rng.standard_normal(shape).astype("f4")
+    scale, bias = rng.standard_normal((2, shape[-1])).astype(np.float32)
+    layers = [*([Sign()] if kind == "bits" else []), ScaleBias(scale, bias)]
+    run_everywhere(Sequential([Input(shape[1:], x.dtype.name), *layers]), x)
+
+
 def test_the_sign_contract_is_kept():
     """+0.0 and -0.0 are +1, NaN is -1: on every instruction set."""
     x = np.tile(SPECIAL, 15)[None]

@@ -40,6 +40,16 @@ static void affine(const bnn_rows *r, const float *x, const float *scale, const 
     }
 }
 
+static void affine_bytes(const bnn_rows *r, const uint8_t *x, const float *scale, const float *bias, float *y) {
+    BNN_EACH_ROW(r, x, y) {
+        BNN_LANES
+        for (size_t i = 0; i < n; i++) {
+            float product = (float)x[i] * scale[i];
+            y[i] = product + bias[i];
+        }
+    }
+}
+
 /* z > 0 ? z : z * slope; the product first, so that the compiler makes a choice of it and no branch. */
 static inline float bent(float z, float slope) {
     float product = z * slope;
@@ -171,6 +181,7 @@ BNN_UNARY(unary_abs, fabsf(x))
     const bnn_vector_kernel bnn_vector_##isa_name = {                                                                  \
         .isa = BNN_ISA_##isa_name,                                                                                     \
         .affine = affine,                                                                                              \
+        .affine_bytes = affine_bytes,                                                                                  \
         .prelu = prelu,                                                                                                \
         .clip = clip,                                                                                                  \
         .merge = {add, subtract, multiply},                                                                            \

@@ -22,17 +22,22 @@ static void part_float(const bnn_step *step, const bnn_job *job, const bnn_part 
                        st->bias + p->channel, (float *)job->out[0] + bnn_part_out(step, p));
 }
 
-static void part_other(const bnn_step *step, const bnn_job *job, const bnn_part *p) {
+static void part_bytes(const bnn_step *step, const bnn_job *job, const bnn_part *p) {
+    const state *st = step->state;
+    bnn_rows r = bnn_part_repeated(step, p);
+    st->vector->affine_bytes(&r, (const uint8_t *)job->in[0] + bnn_part_in(step, 0, p), st->scale + p->channel,
+                             st->bias + p->channel, (float *)job->out[0] + bnn_part_out(step, p));
+}
+
+static void part_bits(const bnn_step *step, const bnn_job *job, const bnn_part *p) {
     const state *st = step->state;
     size_t channels = step->out[0]->dims[step->out[0]->rank - 1], words = bnn_words(channels);
-    int bits = step->in[0]->dtype == BNN_BITS;
     size_t from = step->local_in & 1 ? 0 : p->pixel, to = step->local_out ? 0 : p->pixel;
     for (size_t i = 0; i < p->pixels; i++) {
-        const uint64_t *word = (const uint64_t *)job->in[0] + (bits ? (from + i) * words : 0);
-        const uint8_t *byte = (const uint8_t *)job->in[0] + (from + i) * channels;
+        const uint64_t *word = (const uint64_t *)job->in[0] + (from + i) * words;
         float *out = (float *)job->out[0] + (to + i) * channels;
         for (size_t c = p->channel; c < p->channel + p->channels; c++) {
-            float x = !bits ? (float)byte[c] : bnn_bit_sign(word, c), product = x * st->scale[c];
+            float product = bnn_bit_sign(word, c) * st->scale[c];
             out[c] = product + st->bias[c];
         }
     }
@@ -54,11 +59,14 @@ static bnn_status prepare(bnn_prepare *p) {
     bnn_repeat_fill(tables + length, step->node->tensors[1]->data, channels);
     *st = (state){bnn_vector_find(p->isa), tables, tables + length};
     step->run = bnn_run_parts;
-    step->part = step->in[0]->dtype == BNN_FLOAT32 ? part_float : part_other;
+    step->part = step->in[0]->dtype == BNN_FLOAT32 ? part_float
+                 : step->in[0]->dtype == BNN_UINT8 ? part_bytes
+                                                   : part_bits;
     step->bands = 1;
-    if (step->part == part_other) return BNN_OK;
+    if (step->part == part_bits) return BNN_OK;
     step->family = "vector";
     step->isa = st->vector->isa;
+    if (step->part == part_bytes) return BNN_OK;
     step->link = link;
     step->link_inputs = 1;
     return BNN_OK;
