@@ -152,7 +152,12 @@ def test_binary_dense(seed, kind, to_bits):
 def test_binary_dense_of_sums_too_long_for_one_run(kind, inputs):
     rng = np.random.default_rng(inputs)
     x, layers = random_input(rng, kind, (3, inputs))
-    run_everywhere(Sequential([*layers, BinaryDense(rng.choice([-1, 1], (70, inputs)))]), x)
+    for to_bits in (False, True):
+        output = {"threshold": random_threshold(rng, 70, int(inputs**0.5) + 1)} if to_bits else {}
+        dense = BinaryDense(rng.choice([-1, 1], (70, inputs)), **output)
+        model = Sequential([*layers, dense, *([ScaleBias()] if to_bits else [])])
+        for batch in (1, 3):
+            run_everywhere(model, x[:batch])
 
 
 def test_sums_at_their_extremes():

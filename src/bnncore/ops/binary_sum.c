@@ -145,6 +145,10 @@ static uint32_t vector_samples(const bnn_step *step, const bnn_choices *c) {
     return bnn_words(weight->spec.dims[1]) < c->vector_words ? 0 : c->vector_rows;
 }
 
+static bnn_status no_memory(const bnn_prepare *p) {
+    return bnn_fail(p->error, BNN_E_MEMORY, "layer \"%.48s\": no memory to prepare it", p->step->node->name);
+}
+
 bnn_status bnn_binary_sum_prepare(bnn_prepare *p) {
     bnn_step *step = p->step;
     bnn_direct st = {.sum = bnn_sum_of(step->node, step->in[0])}, *kept;
@@ -178,11 +182,14 @@ bnn_status bnn_binary_sum_prepare(bnn_prepare *p) {
     kept = bnn_carve(&carver, sizeof st);
     void *gathered_memory = bnn_carve(&carver, gathered);
     lay(&st, &carver);
-    if (bnn_tables_fill(&st.tables, &st.sum))
-        return bnn_fail(p->error, BNN_E_MEMORY, "layer \"%.48s\": no memory to prepare it", step->node->name);
+    if (bnn_tables_fill(&st.tables, &st.sum)) return no_memory(p);
     if (gather) {
         st.gathered = bnn_gathered_new(&st.sum, gemm, st.pack, gathered_memory);
+        if (!st.gathered) return no_memory(p);
+        st.words = bnn_words(st.sum.group_channels);
+        uint64_t counts = st.gemv ? (uint64_t)st.tables.padded * sizeof(int32_t) : 0; /* at 0 */
         step->scratch_bytes = bnn_gathered_scratch(st.gathered);
+        if (step->scratch_bytes < counts) step->scratch_bytes = counts;
     } else {
         size_t group_words = (size_t)st.shape.outputs * st.shape.taps * bnn_words(st.sum.group_channels);
         for (uint32_t g = 0; g < st.sum.groups; g++) {
@@ -199,7 +206,7 @@ bnn_status bnn_binary_sum_prepare(bnn_prepare *p) {
     }
     memcpy(kept, &st, sizeof st);
     step->family = "bgemm";
-    if (st.gemv && !gather) step->family_few = "bgemv", step->few_samples = st.few_samples;
+    if (st.gemv) step->family_few = "bgemv", step->few_samples = st.few_samples;
     step->isa = gemm->isa;
     step->run = bnn_direct_run;
     step->bands = 1;

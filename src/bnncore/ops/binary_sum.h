@@ -46,7 +46,8 @@ int64_t bnn_tables_most(const bnn_tables *tables, const bnn_sum *sum, uint32_t c
 void bnn_tables_finish(const bnn_tables *tables, const bnn_sum *sum, const int32_t *count, uint32_t class_,
                        uint32_t first, uint32_t n, void *data);
 
-/* The gathered road: any grouping and any depth, slowly; one row of tight bits for each pixel and group. */
+/* The gathered road: any grouping and any depth, slowly; one row of tight bits for each pixel and group. NULL: no
+ * memory to pack the weights. */
 typedef struct bnn_gathered bnn_gathered;
 uint64_t bnn_gathered_bytes(const bnn_sum *sum, const bnn_bgemm_kernel *gemm);
 bnn_gathered *bnn_gathered_new(const bnn_sum *sum, const bnn_bgemm_kernel *gemm, const bnn_pack_kernel *pack,

@@ -276,12 +276,12 @@ static int shares_outputs(const bnn_direct *st, size_t units, const bnn_job *job
 void bnn_direct_run(const bnn_step *step, const bnn_job *job) {
     const bnn_direct *st = step->state;
     const bnn_window *w = &st->sum.window;
-    if (st->gathered) {
-        bnn_gathered_run(st->gathered, &st->sum, &st->tables, job);
-        return;
-    }
     if (st->gemv && job->batch <= st->few_samples) {
         run_vector(st, step->local_out, job);
+        return;
+    }
+    if (st->gathered) {
+        bnn_gathered_run(st->gathered, &st->sum, &st->tables, job);
         return;
     }
     size_t units = st->flat ? (size_t)w->out_h * w->out_w * job->batch : (size_t)w->out_h * job->batch;

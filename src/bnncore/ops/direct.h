@@ -15,15 +15,15 @@
 typedef struct bnn_direct {
     bnn_sum sum;
     bnn_tables tables;
-    bnn_gathered *gathered; /* NULL on the direct road, and then what follows is used */
-    const bnn_bgemm_kernel *gemm;
-    const bnn_bgemv_kernel *gemv; /* for a dense layer of bits, */
-    uint32_t few_samples;         /* in batches of up to so many */
-    const bnn_pack_kernel *pack;
+    const bnn_bgemv_kernel *gemv;    /* for a dense layer of bits, */
+    uint32_t few_samples;            /* in batches of up to so many */
     const bnn_settle_kernel *finish; /* of counts */
-    bnn_bgemm_shape shape;           /* of a group */
-    uint32_t group_padded;           /* a group's outputs, rounded up to whole blocks */
-    unsigned char *packed;           /* [groups], each packed_bytes apart */
+    bnn_gathered *gathered;          /* NULL on the direct road, and then what follows is used */
+    const bnn_bgemm_kernel *gemm;
+    const bnn_pack_kernel *pack;
+    bnn_bgemm_shape shape; /* of a group */
+    uint32_t group_padded; /* a group's outputs, rounded up to whole blocks */
+    unsigned char *packed; /* [groups], each packed_bytes apart */
     uint64_t packed_bytes;
     int16_t *level;      /* [groups][classes][group_padded] */
     uint64_t *flip;      /* [groups][group_padded / 64] */

@@ -40,9 +40,7 @@ static uint64_t packed_bytes(const bnn_sum *s, const bnn_bgemm_kernel *gemm) {
 
 uint64_t bnn_gathered_bytes(const bnn_sum *s, const bnn_bgemm_kernel *gemm) {
     uint64_t packs = bnn_size_mul((uint64_t)s->groups * chunk_count(s), packed_bytes(s, gemm));
-    /* the last two serve while weights are packed: one group's rows, tight and then chunk by chunk */
-    uint64_t rows = bnn_size_mul(bnn_size_mul(bnn_words((size_t)depth(s)), s->group_outputs), 2 * BNN_WORD_BYTES);
-    return bnn_size_add(bnn_size_align(sizeof(bnn_gathered)), bnn_size_add(packs, bnn_size_add(rows, 2 * BNN_ALIGN)));
+    return bnn_size_add(bnn_size_align(sizeof(bnn_gathered)), bnn_size_align(packs));
 }
 
 /* Bits from .. from+n-1 of src, put at bit `to` of dst, which holds zeros there. */
@@ -81,9 +79,12 @@ bnn_gathered *bnn_gathered_new(const bnn_sum *s, const bnn_bgemm_kernel *gemm, c
                         .row_words = bnn_words((size_t)depth(s)),
                         .packed_bytes = packed_bytes(s, gemm)};
     g->packed = bnn_carve(&carver, g->packed_bytes * s->groups * g->chunks);
-    uint64_t *tight = bnn_carve(&carver, g->row_words * s->group_outputs * BNN_WORD_BYTES);
-    uint64_t *rows = bnn_carve(&carver, g->row_words * s->group_outputs * BNN_WORD_BYTES);
-    for (uint32_t group = 0; group < s->groups; group++) pack_group(g, s, group, tight, rows);
+    /* one group's rows, tight and then chunk by chunk */
+    size_t rows_words = g->row_words * s->group_outputs;
+    uint64_t *tight = (uint64_t *)(void *)bnn_memory_new(bnn_size_mul(rows_words, 2 * BNN_WORD_BYTES));
+    if (!tight) return NULL;
+    for (uint32_t group = 0; group < s->groups; group++) pack_group(g, s, group, tight, tight + rows_words);
+    bnn_memory_free(tight);
 
     bnn_bgemm_shape shape = chunk_shape(s, 0);
     bnn_carver scratch = {0};
