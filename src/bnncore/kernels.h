@@ -259,6 +259,7 @@ typedef struct bnn_vector_kernel {
     void (*merge[BNN_MERGES])(const bnn_rows *r, const float *x, const float *with, size_t with_stride, float *y);
     void (*merge_pixel[BNN_MERGES])(const bnn_rows *r, const float *x, const float *with, float *y);
     void (*unary[BNN_UNARIES])(const float *x, size_t n, float *y);
+    void (*softmax)(const float *x, size_t n, float *y); /* exp(x - max) over its sum */
 } bnn_vector_kernel;
 
 /* ---- fdepth: depthwise float32 convolution --------------------------------------------------------------------------

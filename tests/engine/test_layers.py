@@ -28,6 +28,7 @@ from bnnengine import (
     Sign,
     Softmax,
     Threshold,
+    _core,
 )
 
 # A few hundred shapes in all: hypothesis draws the seed and shrinks it no further than that.
@@ -274,10 +275,24 @@ def test_more_pixels_than_a_byte_can_count():
     run_everywhere(Sequential([Input((40, 40, 3)), Sign(), GlobalAveragePool()]), x)
 
 
-def test_softmax_and_argmax():
+@pytest.mark.parametrize("n", [1, 7, 15, 16, 17, 197, 1000])
+def test_softmax(n):
+    """Masked numbers, -infinity, give 0; a NaN gives a row of them."""
+    rng = np.random.default_rng(n)
+    x = (rng.standard_normal((50, n)) * 20).astype(np.float32)
+    x[10:20, 1:][rng.random((10, n - 1)) < 0.5] = -np.inf
+    model = Sequential([Input((n,)), Softmax()])
+    run_everywhere(model, x, exact=False)
+    x[3, n // 2] = np.nan
+    for isa in _core.isas():
+        y = Engine(model.to_bytes(), isa=isa).predict(x)
+        assert np.isnan(y[3]).all()
+        assert not np.isnan(y[4:]).any()
+        assert (y[np.isneginf(x)] == 0).all()
+
+
+def test_argmax():
     rng = np.random.default_rng(0)
-    x = (rng.standard_normal((50, 7)) * 20).astype(np.float32)
-    run_everywhere(Sequential([Input((7,)), Softmax()]), x, exact=False)
     x = rng.integers(0, 3, (50, 7)).astype(np.float32)  # ties
     x[rng.random(x.shape) < 0.3] = np.nan
     x[0] = np.nan

@@ -1,7 +1,7 @@
 /* Number by number over float32 rows, in plain C that the compiler turns into vectors: each vector_<isa>.c is this text
  * under that instruction set's flags. One load or two, a few operations and a store a number, so the loads bound it: 2
  * a cycle on all recent x86, 2 or 3 on ARM; llvm-mca 19 has additions, affine and PReLU at 1.0 to 1.3 times that. The
- * functions with an exponential are chains of about 20 operations, 1.8 to 2.4 times what their ports allow. Products
+ * functions with an exponential are chains of operations, up to 1.8 times what their ports allow. Products
  * and sums are rounded one by one (contraction is off for the whole core), so every instruction set gives the same
  * bits.
  *
@@ -104,17 +104,18 @@ BNN_MERGE(add, +)
 BNN_MERGE(subtract, -)
 BNN_MERGE(multiply, *)
 
-/* exp by 2^n * e^r, |r| <= ln 2 / 2, a Taylor polynomial of degree 7 (next term below 2^-29). Arguments are held to
- * where the result is a normal number; a NaN stays. */
+/* exp by 2^n * e^r, |r| <= ln 2 / 2, a Taylor polynomial of degree 7 (next term below 2^-29). Here and below
+ * polynomials are summed by halves, since the chain of their steps, not their number, is what takes time. Arguments are
+ * held to where the result is a normal number; a NaN stays. */
 static inline float exponential(float x) {
     x = x > 88.0f ? 88.0f : x;
     x = x < -87.0f ? -87.0f : x;
     float magic = x * 1.44269504f + 12582912.0f, n = magic - 12582912.0f; /* rounds to a whole number */
     float r = x - n * 0.693145752f - n * 1.42860677e-6f;
-    float p =
-        1.0f + r * (1.0f + r * (0.5f + r * (0.166666667f +
-                                            r * (0.0416666667f +
-                                                 r * (0.00833333333f + r * (0.00138888889f + r * 0.000198412698f))))));
+    float r2 = r * r, r4 = r2 * r2;
+    float low = (1.0f + r) + r2 * (0.5f + r * 0.166666667f);
+    float high = (0.0416666667f + r * 0.00833333333f) + r2 * (0.00138888889f + r * 0.000198412698f);
+    float p = low + r4 * high;
     int32_t bits;
     memcpy(&bits, &magic, sizeof bits);
     bits = (int32_t)((uint32_t)bits << 23) + 0x3f800000; /* the low bits of magic are n */
@@ -129,14 +130,38 @@ static inline float sigmoid(float x) {
     return x < -87.0f ? 0.0f : y;
 }
 
+/* Maxima and sums of every 16th number first, in the same order on every instruction set. A number that is far below
+ * the largest gives 0, as -infinity must. */
+static void softmax(const float *x, size_t n, float *y) {
+    enum { EVERY = 16 };
+    float most[EVERY], sum[EVERY] = {0};
+    size_t whole = n / EVERY * EVERY;
+    for (size_t l = 0; l < EVERY; l++) most[l] = x[0];
+    for (size_t i = 0; i < whole; i += EVERY)
+        for (size_t l = 0; l < EVERY; l++) most[l] = x[i + l] > most[l] ? x[i + l] : most[l];
+    for (size_t i = whole; i < n; i++) most[0] = x[i] > most[0] ? x[i] : most[0];
+    for (size_t l = 1; l < EVERY; l++) most[0] = most[l] > most[0] ? most[l] : most[0];
+    const float largest = most[0];
+    BNN_LANES
+    for (size_t i = 0; i < n; i++) {
+        float below = x[i] - largest, power = exponential(below);
+        y[i] = below < -87.0f ? 0.0f : power;
+    }
+    for (size_t i = 0; i < whole; i += EVERY)
+        for (size_t l = 0; l < EVERY; l++) sum[l] += y[i + l];
+    for (size_t i = whole; i < n; i++) sum[i - whole] += y[i];
+    for (size_t half = EVERY / 2; half; half /= 2)
+        for (size_t l = 0; l < half; l++) sum[l] += sum[l + half];
+    const float all = sum[0];
+    BNN_LANES
+    for (size_t i = 0; i < n; i++) y[i] /= all;
+}
+
 /* Near 0 an odd polynomial (Cephes' tanhf), elsewhere by exp. */
 static inline float hyperbolic(float x) {
-    float magnitude = x < 0.0f ? -x : x, z = x * x;
-    float p = -5.70498872745e-3f;
-    p = p * z + 2.06390887954e-2f;
-    p = p * z - 5.37397155531e-2f;
-    p = p * z + 1.33314422036e-1f;
-    p = p * z - 3.33332819422e-1f;
+    float magnitude = x < 0.0f ? -x : x, z = x * x, z2 = z * z;
+    float high = (2.06390887954e-2f * z - 5.37397155531e-2f) + z2 * -5.70498872745e-3f;
+    float p = (1.33314422036e-1f * z - 3.33332819422e-1f) + z2 * high;
     float near = p * z * x + x, far = 1.0f - 2.0f / (exponential(2.0f * magnitude) + 1.0f);
     float far_signed = x < 0.0f ? -far : far;
     return magnitude < 0.625f ? near : far_signed;
@@ -146,16 +171,11 @@ static inline float hyperbolic(float x) {
  * is below 1.2e-7 everywhere. */
 static inline float normal_below(float x) {
     float z = x * 0.707106781f, a = z < 0.0f ? -z : z, t = 1.0f / (1.0f + 0.5f * a);
-    float p = 0.17087277f;
-    p = p * t - 0.82215223f;
-    p = p * t + 1.48851587f;
-    p = p * t - 1.13520398f;
-    p = p * t + 0.27886807f;
-    p = p * t - 0.18628806f;
-    p = p * t + 0.09678418f;
-    p = p * t + 0.37409196f;
-    p = p * t + 1.00002368f;
-    p = p * t - 1.26551223f;
+    float t2 = t * t, t4 = t2 * t2;
+    float low = (1.00002368f * t - 1.26551223f) + t2 * (0.09678418f * t + 0.37409196f);
+    float middle = (0.27886807f * t - 0.18628806f) + t2 * (1.48851587f * t - 1.13520398f);
+    float high = 0.17087277f * t - 0.82215223f;
+    float p = low + t4 * (middle + t4 * high);
     float tail = 0.5f * t * exponential(p - a * a);
     return z < 0.0f ? tail : 1.0f - tail;
 }
@@ -186,6 +206,7 @@ BNN_UNARY(unary_abs, fabsf(x))
         .clip = clip,                                                                                                  \
         .merge = {add, subtract, multiply},                                                                            \
         .merge_pixel = {add_pixel, subtract_pixel, multiply_pixel},                                                    \
+        .softmax = softmax,                                                                                            \
         .unary = {unary_sigmoid, unary_tanh, unary_gelu, unary_gelu_tanh, unary_silu, unary_hard_swish, unary_abs},    \
     }
 
