@@ -121,7 +121,7 @@ def loops(text: str) -> Iterator[Loop]:
                 function, lines, labels, last = name, [], {}, -1
             labels[name] = len(lines)
             continue
-        if not line.strip() or line.strip().startswith("."):
+        if not line.strip() or line.strip().startswith((".", "#")):
             continue
         lines.append(line)
         jump = re.match(r"\s+(?:j\w+|b\.?\w*|cbn?z|tbn?z)\s+(?:.*,\s*)?(\.L\w+)\s*$", line)

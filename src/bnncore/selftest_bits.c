@@ -2,7 +2,8 @@
 #include "selftest_rig.h"
 
 static void case_bgemv(test *t, uint32_t round) {
-    static const uint32_t fixed[][2] = {{1, 1}, {1, 64}, {3, 7}, {4, 4}, {8, 5}, {9, 3}, {64, 17}, {65, 9}, {256, 8}};
+    static const uint32_t fixed[][2] = {{1, 1},   {1, 64}, {3, 7},   {4, 4},   {8, 5},   {9, 3},
+                                        {64, 17}, {65, 9}, {256, 8}, {64, 70}, {72, 67}, {128, 65}};
     uint32_t words = between(t, 1, 130), outputs = between(t, 1, 70);
     if (round < sizeof fixed / sizeof *fixed) words = fixed[round][0], outputs = fixed[round][1];
     uint64_t *a = (uint64_t *)(void *)t->region[2], *rows = (uint64_t *)(void *)t->region[3];
@@ -137,4 +138,4 @@ static void case_bdepth(test *t, uint32_t round) {
 }
 
 const test_family bnn_selftest_bits[4] = {
-    {"bgemv", 9, case_bgemv}, {"pack", 16, case_pack}, {"pool", 12, case_pool}, {"bdepth", 12, case_bdepth}};
+    {"bgemv", 12, case_bgemv}, {"pack", 16, case_pack}, {"pool", 12, case_pool}, {"bdepth", 12, case_bdepth}};

@@ -7,12 +7,12 @@
  * twos and fours are left. Each is counted by nibbles in seven operations, from a table of counts, of their doubles and
  * of their fourfolds into the same bytes. So seven vectors cost 1 + 9 + 2 + 21 = 33 operations, where counting each
  * would be 56: 16.5 cycles for 448 bytes (27 a cycle) on the two vector ports of Skylake-SP, Cascade Lake and Zen 4,
- * where the AVX2 variant's bound is 14, and 8.3 (54) on Zen 5. Four rows go side by side.
+ * where the AVX2 variant's bound is 16 (24 on Zen 4), and 8.3 (54) on Zen 5. Four rows go side by side.
  *
  * llvm-mca 19 predicts 87 cycles for four rows from gcc 12 (58 from clang 19) on skylake-avx512, whose port 1 it leaves
- * open to 512-bit vectors; 66 are counted. Measured on a Zen 5 core beside the AVX2 variant: 1.46 to 1.69 times as fast
- * from L1 (28 to 32 bytes a cycle), 1.11 to 1.27 times for 2 MiB of weights from L3. Shorter rows leave the adders
- * half empty, and the AVX2 variant, which fills the scalar ports too, takes them.
+ * open to 512-bit vectors; 66 are counted. Measured on a Zen 5 core beside the AVX2 variant: 1.2 times as fast from L1
+ * and L2 (28 bytes a cycle), and 0.96 to 1.14 times for 2 MiB of weights from L3. Shorter rows leave the adders half
+ * empty, and the AVX2 variant, which fills the scalar ports too, takes them.
  */
 #include "../kernels.h"
 #include "rows_avx512bw.h"
