@@ -43,16 +43,17 @@ static inline float32x4_t finish(const bnn_bdepth_run *r, const float *base, siz
     return vaddq_f32(vmulq_f32(sum, vld1q_f32(r->scale + c)), vld1q_f32(r->bias + c));
 }
 
-/* n channels from c on, 16 at a time: each plane's bits as bytes of 0 or -1, added from the highest plane down. */
+/* n channels from c on, 16 at a time: each plane's bits as bytes of 0 or -1, whose lowest bits are put together from
+ * the highest plane down. */
 UNROLLED void put_floats(const bnn_bdepth_run *r, const float *base, size_t c, size_t n, const uint64_t *plane,
                          const size_t planes, float *y) {
     const uint8x16_t bit = neon_bit_of_lane();
-    for (size_t i = 0; i < n; i += 16) {
+    uint8x16_t from = vcombine_u8(vdup_n_u8(0), vdup_n_u8(1));
+    for (size_t i = 0; i < n; i += 16, from = vaddq_u8(from, vdupq_n_u8(2))) {
         uint8x16_t pop = vdupq_n_u8(0);
         for (size_t b = planes; b-- > 0;) {
-            const uint64_t bits = plane[b * WORDS] >> i;
-            const uint8x16_t two = vcombine_u8(vdup_n_u8((uint8_t)bits), vdup_n_u8((uint8_t)(bits >> 8)));
-            pop = vsubq_u8(vaddq_u8(pop, pop), vtstq_u8(two, bit));
+            const uint8x16_t word = vcombine_u8(vld1_u8((const uint8_t *)(plane + b * WORDS)), vdup_n_u8(0));
+            pop = vsliq_n_u8(vtstq_u8(vqtbl1q_u8(word, from), bit), pop, 1);
         }
         const uint16x8_t low = vmovl_u8(vget_low_u8(pop)), high = vmovl_u8(vget_high_u8(pop));
         const size_t at = c + i, left = n - i;

@@ -1,9 +1,11 @@
 /* Number by number over float32 rows, in plain C that the compiler turns into vectors: each vector_<isa>.c is this text
  * under that instruction set's flags. One load or two, a few operations and a store a number, so the loads bound it: 2
- * a cycle on all recent x86, 2 or 3 on ARM; llvm-mca 19 has additions, affine and PReLU at 1.0 to 1.3 times that. The
- * functions with an exponential are chains of operations, up to 1.8 times what their ports allow. Products
- * and sums are rounded one by one (contraction is off for the whole core), so every instruction set gives the same
- * bits.
+ * a cycle on all recent x86, 2 or 3 on ARM; llvm-mca 19 has additions, affine and PReLU at 1.0 to 1.3 times that (gcc's
+ * PReLU on cortex-a72 1.4, where a load that adds two registers is dispatched by itself). The functions with an
+ * exponential are chains of operations, and bound by how many of them a core can see ahead; BNN_CHAINS has two vectors
+ * in step where a compiler can be told. Sigmoid and softmax take 1.0 to 1.1 times what the ports of Arm cores allow
+ * (1.3 to 1.4 on apple-m1, whose model looks ahead 192 instructions), and on x86 1.1 to 1.9 times. Products and sums
+ * are rounded one by one (contraction is off for the whole core), so every instruction set gives the same bits.
  *
  * An output may be its first or second operand itself, but does not overlap them otherwise, which BNN_LANES tells the
  * compiler.
@@ -17,11 +19,14 @@
 #include <string.h>
 
 #if defined(__clang__)
-#define BNN_LANES _Pragma("clang loop vectorize(assume_safety)")
+#define BNN_LANES  _Pragma("clang loop vectorize(assume_safety)")
+#define BNN_CHAINS _Pragma("clang loop vectorize(assume_safety) interleave_count(2)")
 #elif defined(__GNUC__)
-#define BNN_LANES _Pragma("GCC ivdep")
+#define BNN_LANES  _Pragma("GCC ivdep") _Pragma("GCC unroll 2")
+#define BNN_CHAINS _Pragma("GCC ivdep")
 #else
-#define BNN_LANES __pragma(loop(ivdep))
+#define BNN_LANES  __pragma(loop(ivdep))
+#define BNN_CHAINS BNN_LANES
 #endif
 
 /* Goes over the rows, `repeat` of them at a time as one of n numbers. */
@@ -104,21 +109,23 @@ BNN_MERGE(add, +)
 BNN_MERGE(subtract, -)
 BNN_MERGE(multiply, *)
 
-/* exp by 2^n * e^r, |r| <= ln 2 / 2, a Taylor polynomial of degree 7 (next term below 2^-29). Here and below
- * polynomials are summed by halves, since the chain of their steps, not their number, is what takes time. Arguments are
- * held to where the result is a normal number; a NaN stays. */
+/* NaN where x is. */
+static inline float at_most(float x, float limit) { return x > limit ? limit : x; }
+static inline float at_least(float x, float limit) { return x < limit ? limit : x; }
+
+/* exp by 2^n * e^r, |r| <= ln 2 / 2, a Taylor polynomial of degree 7 (next term below 2^-29), for -87 to 88, where the
+ * result is a normal number, and NaN. The caller holds x to the limit that it can pass, or drops the result. Here and
+ * below polynomials are summed by halves, since the chain of their steps, not their number, is what takes time. */
 static inline float exponential(float x) {
-    x = x > 88.0f ? 88.0f : x;
-    x = x < -87.0f ? -87.0f : x;
     float magic = x * 1.44269504f + 12582912.0f, n = magic - 12582912.0f; /* rounds to a whole number */
     float r = x - n * 0.693145752f - n * 1.42860677e-6f;
     float r2 = r * r, r4 = r2 * r2;
     float low = (1.0f + r) + r2 * (0.5f + r * 0.166666667f);
     float high = (0.0416666667f + r * 0.00833333333f) + r2 * (0.00138888889f + r * 0.000198412698f);
     float p = low + r4 * high;
-    int32_t bits;
+    uint32_t bits;
     memcpy(&bits, &magic, sizeof bits);
-    bits = (int32_t)((uint32_t)bits << 23) + 0x3f800000; /* the low bits of magic are n */
+    bits = (bits << 23) + 0x3f800000; /* the low bits of magic are n */
     float power;
     memcpy(&power, &bits, sizeof power);
     return p * power;
@@ -126,7 +133,7 @@ static inline float exponential(float x) {
 
 /* 0 where it would be a denormal number: gates that are slow down everything that they multiply. */
 static inline float sigmoid(float x) {
-    float y = 1.0f / (1.0f + exponential(-x));
+    float y = 1.0f / (1.0f + exponential(at_least(-x, -87.0f)));
     return x < -87.0f ? 0.0f : y;
 }
 
@@ -142,7 +149,7 @@ static void softmax(const float *x, size_t n, float *y) {
     for (size_t i = whole; i < n; i++) most[0] = x[i] > most[0] ? x[i] : most[0];
     for (size_t l = 1; l < EVERY; l++) most[0] = most[l] > most[0] ? most[l] : most[0];
     const float largest = most[0];
-    BNN_LANES
+    BNN_CHAINS
     for (size_t i = 0; i < n; i++) {
         float below = x[i] - largest, power = exponential(below);
         y[i] = below < -87.0f ? 0.0f : power;
@@ -162,7 +169,7 @@ static inline float hyperbolic(float x) {
     float magnitude = x < 0.0f ? -x : x, z = x * x, z2 = z * z;
     float high = (2.06390887954e-2f * z - 5.37397155531e-2f) + z2 * -5.70498872745e-3f;
     float p = (1.33314422036e-1f * z - 3.33332819422e-1f) + z2 * high;
-    float near = p * z * x + x, far = 1.0f - 2.0f / (exponential(2.0f * magnitude) + 1.0f);
+    float near = p * z * x + x, far = 1.0f - 2.0f / (exponential(at_most(2.0f * magnitude, 88.0f)) + 1.0f);
     float far_signed = x < 0.0f ? -far : far;
     return magnitude < 0.625f ? near : far_signed;
 }
@@ -176,13 +183,13 @@ static inline float normal_below(float x) {
     float middle = (0.27886807f * t - 0.18628806f) + t2 * (1.48851587f * t - 1.13520398f);
     float high = 0.17087277f * t - 0.82215223f;
     float p = low + t4 * (middle + t4 * high);
-    float tail = 0.5f * t * exponential(p - a * a);
+    float tail = 0.5f * t * exponential(at_least(p - a * a, -87.0f));
     return z < 0.0f ? tail : 1.0f - tail;
 }
 
 #define BNN_UNARY(name, expression)                                                                                    \
     static void name(const float *from, size_t n, float *to) {                                                         \
-        BNN_LANES                                                                                                      \
+        BNN_CHAINS                                                                                                     \
         for (size_t i = 0; i < n; i++) {                                                                               \
             float x = from[i];                                                                                         \
             to[i] = (expression);                                                                                      \
