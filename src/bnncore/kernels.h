@@ -251,6 +251,9 @@ typedef struct bnn_vector_kernel {
     bnn_isa isa;
     void (*affine)(const bnn_rows *r, const float *x, const float *scale, const float *bias, float *y);
     void (*affine_bytes)(const bnn_rows *r, const uint8_t *x, const float *scale, const float *bias, float *y);
+    /* of +1 and -1, x_stride words from a row to the next */
+    void (*affine_bits)(const bnn_rows *r, const uint64_t *x, size_t x_stride, const float *scale, const float *bias,
+                        float *y);
     /* z = x - shift_in; y = (z > 0 ? z : z * slope) + shift_out; either shift may be NULL */
     void (*prelu)(const bnn_rows *r, const float *x, const float *slope, const float *shift_in, const float *shift_out,
                   float *y);

@@ -91,7 +91,7 @@ static void case_vector(test *t, uint32_t round) {
     for (size_t i = 0; i < (size_t)rows * stride; i++) x[i] = any_float(t), with[i] = any_float(t);
     size_t length = (size_t)n * repeat;
     for (size_t i = 0; i < 3 * length; i++) tables[i] = i % length < n ? any_float(t) : tables[i - n];
-    uint32_t functions = 5 + 3 * BNN_MERGES + BNN_UNARIES;
+    uint32_t functions = 6 + 3 * BNN_MERGES + BNN_UNARIES;
     for (uint32_t f = 0; f < functions; f++) {
         uint32_t merge = f - 3, unary = f - 3 - 3 * BNN_MERGES;
         unsigned char *out[2];
@@ -116,6 +116,8 @@ static void case_vector(test *t, uint32_t round) {
                 k[i]->unary[unary](x, n, y);
             else if (unary == BNN_UNARIES)
                 k[i]->softmax(x, n, y);
+            else if (unary == BNN_UNARIES + 1)
+                k[i]->affine_bits(&r, (const uint64_t *)(const void *)x, bnn_words(n), tables, tables + length, y);
             else
                 k[i]->affine_bytes(i ? &r : &plain, t->region[2], tables, tables + length, y);
         }

@@ -55,6 +55,25 @@ static void affine_bytes(const bnn_rows *r, const uint8_t *x, const float *scale
     }
 }
 
+/* A -1 changes the scale's sign. */
+static void affine_bits(const bnn_rows *r, const uint64_t *x, size_t x_stride, const float *scale, const float *bias,
+                        float *y) {
+    for (size_t row = 0; row < r->rows; row++, x += x_stride, y += r->stride)
+        for (size_t i = 0; i < r->n; i += 32) {
+            const uint32_t minus = ~(uint32_t)(x[i / BNN_WORD_BITS] >> i % BNN_WORD_BITS);
+            const size_t n = r->n - i < 32 ? r->n - i : 32;
+            BNN_LANES
+            for (size_t lane = 0; lane < n; lane++) {
+                uint32_t bits;
+                memcpy(&bits, scale + i + lane, sizeof bits);
+                bits ^= minus >> lane << 31;
+                float product;
+                memcpy(&product, &bits, sizeof product);
+                y[i + lane] = product + bias[i + lane];
+            }
+        }
+}
+
 /* z > 0 ? z : z * slope; the product first, so that the compiler makes a choice of it and no branch. */
 static inline float bent(float z, float slope) {
     float product = z * slope;
@@ -209,6 +228,7 @@ BNN_UNARY(unary_abs, fabsf(x))
         .isa = BNN_ISA_##isa_name,                                                                                     \
         .affine = affine,                                                                                              \
         .affine_bytes = affine_bytes,                                                                                  \
+        .affine_bits = affine_bits,                                                                                    \
         .prelu = prelu,                                                                                                \
         .clip = clip,                                                                                                  \
         .merge = {add, subtract, multiply},                                                                            \

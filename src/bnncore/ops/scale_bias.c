@@ -31,16 +31,11 @@ static void part_bytes(const bnn_step *step, const bnn_job *job, const bnn_part 
 
 static void part_bits(const bnn_step *step, const bnn_job *job, const bnn_part *p) {
     const state *st = step->state;
-    size_t channels = step->out[0]->dims[step->out[0]->rank - 1], words = bnn_words(channels);
-    size_t from = step->local_in & 1 ? 0 : p->pixel, to = step->local_out ? 0 : p->pixel;
-    for (size_t i = 0; i < p->pixels; i++) {
-        const uint64_t *word = (const uint64_t *)job->in[0] + (from + i) * words;
-        float *out = (float *)job->out[0] + (to + i) * channels;
-        for (size_t c = p->channel; c < p->channel + p->channels; c++) {
-            float product = bnn_bit_sign(word, c) * st->scale[c];
-            out[c] = product + st->bias[c];
-        }
-    }
+    const bnn_rows r = bnn_part_rows(step, p);
+    const size_t words = bnn_words(r.stride), from = (step->local_in & 1 ? 0 : p->pixel) * words;
+    st->vector->affine_bits(&r, (const uint64_t *)job->in[0] + from + p->channel / BNN_WORD_BITS, words,
+                            st->scale + p->channel, st->bias + p->channel,
+                            (float *)job->out[0] + bnn_part_out(step, p));
 }
 
 static void link(const bnn_step *step, const bnn_job *job, uint32_t k, bnn_link *link) {
@@ -59,14 +54,11 @@ static bnn_status prepare(bnn_prepare *p) {
     bnn_repeat_fill(tables + length, step->node->tensors[1]->data, channels);
     *st = (state){bnn_vector_find(p->isa), tables, tables + length};
     step->run = bnn_run_parts;
-    step->part = step->in[0]->dtype == BNN_FLOAT32 ? part_float
-                 : step->in[0]->dtype == BNN_UINT8 ? part_bytes
-                                                   : part_bits;
     step->bands = 1;
-    if (step->part == part_bits) return BNN_OK;
     step->family = "vector";
     step->isa = st->vector->isa;
-    if (step->part == part_bytes) return BNN_OK;
+    step->part = step->in[0]->dtype == BNN_BITS ? part_bits : step->in[0]->dtype == BNN_UINT8 ? part_bytes : part_float;
+    if (step->part != part_float) return BNN_OK;
     step->link = link;
     step->link_inputs = 1;
     return BNN_OK;
