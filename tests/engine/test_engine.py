@@ -1,5 +1,6 @@
 """What a user of Engine may rely on: sources, arrays, errors, threads, processes, profiles."""
 
+import gc
 import json
 import multiprocessing
 import os
@@ -28,6 +29,7 @@ from bnnengine import (
     Sequential,
     TensorSpec,
     Threshold,
+    _core,
 )
 from bnnengine.threads import _cgroup_cpus, default_num_threads
 
@@ -308,6 +310,22 @@ def test_a_forked_child_uses_the_engine_that_it_inherits(large):
         os._exit(0 if np.array_equal(engine.predict(x), expected) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     np.testing.assert_array_equal(engine.predict(x), expected)
+
+
+def test_a_cycle_around_a_plan_takes_its_threads_along(tiny):
+    """The collector empties the lists that it finds in a cycle, and may come to the plan's before the plan is freed."""
+    if not os.path.isdir("/proc/self/task"):
+        pytest.skip("this system does not list threads")
+    gc.collect()
+    before = len(os.listdir("/proc/self/task"))
+    plan = _core.Plan(tiny, None, 3, 0, 0)
+    plan.run([X], [np.empty_like(Y)], len(X))
+    assert len(os.listdir("/proc/self/task")) == before + 2
+    cycle = {"plan": plan}
+    cycle["itself"] = cycle
+    del plan, cycle
+    gc.collect()
+    assert len(os.listdir("/proc/self/task")) == before
 
 
 # ---- profile ----
