@@ -43,7 +43,7 @@ static void test_tall_image(void) {
     memset(n.node[0].attributes, 0, sizeof n.node[0].attributes);
     net_tensor_new(&n.node[0], 0, (net_spec){BNN_FLOAT32, 1, {1}});
     net_tensor_new(&n.node[0], 1, (net_spec){BNN_BITS, 1, {1}});
-    n.node[n.nodes++] = (net_node){OP_BINARY_CONV2D, 1, {3, 1, 1, 1, 1, 1, 1, 0, 1, 0, 1}, {{{0}, NULL, 0}}};
+    n.node[n.nodes++] = (net_node){.op = OP_BINARY_CONV2D, .input = 1, .attributes = {3, 1, 1, 1, 1, 1, 1, 0, 1, 0, 1}};
     net_tensor_new(&n.node[1], 0, (net_spec){BNN_BITS, 4, {1, 3, 1, 1}});
     n.values[2] = image(BNN_FLOAT32, rows, 1, 1);
     n.output[0] = 2;

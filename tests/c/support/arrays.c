@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_BYTES = 1 << 20, UNWRITTEN = 0xA5 };
+enum { MOST_BYTES = 1 << 22, UNWRITTEN = 0xA5 };
 
 static size_t bytes_of(const bnn_spec *s) {
     size_t n = s->dtype == BNN_UINT8 ? 1 : s->dtype == BNN_INT64 ? 8 : 4;
