@@ -105,9 +105,9 @@ static inline float exponential(float x) {
         1.0f + r * (1.0f + r * (0.5f + r * (0.166666667f +
                                             r * (0.0416666667f +
                                                  r * (0.00833333333f + r * (0.00138888889f + r * 0.000198412698f))))));
-    int32_t bits;
+    uint32_t bits;
     memcpy(&bits, &magic, sizeof bits);
-    bits = (int32_t)((uint32_t)bits << 23) + 0x3f800000; /* the low bits of magic are n */
+    bits = (bits << 23) + 0x3f800000; /* the low bits of magic are n, or a NaN's own */
     float power;
     memcpy(&power, &bits, sizeof power);
     return p * power;
