@@ -66,6 +66,15 @@ static void test_wide_sum(void) {
     refused(&n, (bnn_limits){.max_macs = 1 << 30}, "2000000000 multiply-accumulates and comparisons");
 }
 
+/* 8 MB of bits that are 256 MB of floats while they are packed, in a form of 8 MB again. */
+static void test_deep_sum(void) {
+    const uint32_t depth = 1 << 20;
+    net n = one_layer(OP_BINARY_DENSE, (net_spec){BNN_FLOAT32, 1, {depth}}, (net_spec){BNN_FLOAT32, 1, {64}});
+    memset(n.node[0].attributes, 0, sizeof n.node[0].attributes);
+    net_tensor_new(&n.node[0], 0, (net_spec){BNN_BITS, 2, {64, depth}});
+    refused(&n, (bnn_limits){.max_bytes = 1 << 26}, "needs 268435456 bytes of tables");
+}
+
 /* A value of 8 GiB between two small ones. */
 static void test_large_value(void) {
     net_spec in = image(BNN_UINT8, 46340, 46340, 1);
@@ -82,7 +91,8 @@ int main(void) {
     test_tall_image();
     test_wide_pool();
     test_wide_sum();
+    test_deep_sum();
     test_large_value();
-    printf("test_limits: 4 files refused %d times each\n", ROUNDS);
+    printf("test_limits: 5 files refused %d times each\n", ROUNDS);
     return 0;
 }
