@@ -1,6 +1,7 @@
 /* Small files that would cost much: refused before the cost. Without the limits each of these takes seconds or more,
  * so that the many rounds here would not end.
  */
+#include "kernels.h"
 #include "support/check.h"
 #include "support/net.h"
 
@@ -87,7 +88,16 @@ static void test_large_value(void) {
     refused(&n, (bnn_limits){.max_bytes = UINT64_C(1) << 32}, "a session needs 8589582400 bytes");
 }
 
+/* 128 million weights of one output fill panels of 8, on 32 bits too. */
+static void test_sizes_are_not_cut(void) {
+    const uint32_t depth = 1u << 27;
+    CHECK(bnn_fgemm_ref.floats.bytes(depth, 1) == UINT64_C(32) * (depth + 1));
+    CHECK(bnn_fgemm_ref.floats.bytes(depth / 8, 64) == UINT64_C(256) * (depth / 8 + 1));
+    CHECK(bnn_fgemm_ref.signs.bytes(depth, 320) == UINT64_C(40) * (depth + 32));
+}
+
 int main(void) {
+    test_sizes_are_not_cut();
     test_tall_image();
     test_wide_pool();
     test_wide_sum();

@@ -19,7 +19,7 @@ typedef struct state {
     bnn_float_out out;
     size_t depth;          /* of one group's row */
     unsigned char *packed; /* [groups], each packed_bytes apart */
-    size_t packed_bytes;
+    uint64_t packed_bytes;
     int flat;             /* each output sees one pixel, so all pixels are one row */
     int copied;           /* rows are copied to scratch, as floats and with their border */
     uint32_t pitch, band; /* pixels from a row to the next; output rows, or flat pixels, copied at once */
