@@ -197,6 +197,19 @@ def test_bad_outs(tiny):
             engine.predict(X, out=out)
 
 
+def test_outs_that_overlap():
+    """An output over an input would be read again, and two outputs in one place would be one."""
+    layer = BinaryDense(np.ones((3, 3)))
+    nodes = (Node("first", layer, ("x",), ("y",)), Node("second", layer, ("x",), ("z",)))
+    engine = Engine(Model((TensorSpec("x", "float32", (3,)),), nodes, ("y", "z")).to_bytes())
+    memory = np.zeros(24, np.float32)
+    x, y, z = memory[:6].reshape(2, 3), memory[6:12].reshape(2, 3), memory[12:18].reshape(2, 3)
+    engine.predict(x, out=[y, z])
+    for outs in ([x, z], [y, x], [y, y], [memory[3:9].reshape(2, 3), z], [y, memory[9:15].reshape(2, 3)]):
+        with pytest.raises(InputError, match="shares memory"):
+            engine.predict(x, out=outs)
+
+
 def test_several_inputs_and_outputs():
     inputs = (TensorSpec("a", "uint8", (4,)), TensorSpec("b", "float32", (3,)))
     nodes = (
