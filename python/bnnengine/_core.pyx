@@ -7,6 +7,7 @@ import numpy as np
 
 from bnnengine.errors import BnnError, FormatError, IsaError, LimitError, ModelError, VersionError
 
+cimport cython
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, UINT32_MAX
 from libc.stdlib cimport calloc, free
@@ -263,6 +264,7 @@ cdef enum:
     MOST_VALUES = 16
 
 
+@cython.no_gc  # its lists hold no objects that could lead back; the collector would empty them before __dealloc__
 cdef class Plan:
     """A loaded network with a plan for this CPU, and the sessions that its callers run in."""
 

@@ -148,8 +148,9 @@ bnn_status bnn_session_new(const bnn_plan *plan, bnn_session **session, bnn_erro
 void bnn_session_free(bnn_session *session);
 
 /* Runs `batch` samples. inputs[i] points to batch * input i, outputs[i] to room for batch * output i, both dense and in
- * row-major order; bits are never among them. step_ns, where not NULL, receives each step's time in nanoseconds.
- * Allocates nothing and cannot fail. One call at a time on a session; sessions of one plan run at the same time. */
+ * row-major order, and no output overlaps an input or another output; bits are never among them. step_ns, where not
+ * NULL, receives each step's time in nanoseconds. Allocates nothing and cannot fail. One call at a time on a session;
+ * sessions of one plan run at the same time. */
 void bnn_session_run(bnn_session *session, size_t batch, const void *const *inputs, void *const *outputs,
                      uint64_t *step_ns);
 

@@ -156,8 +156,9 @@ typedef struct bnn_fgemm_rows {
 
 /* How weights lie: as floats, or, where all of them are +1 or -1, a bit each, which gives the same sums. */
 typedef struct bnn_fgemm_form {
-    /* n < all outputs, a multiple of BNN_BLOCK: where the weights of output n begin */
-    size_t (*bytes)(size_t k, size_t n);
+    /* n < all outputs, a multiple of BNN_BLOCK: where the weights of output n begin. May be more than a size_t holds,
+     * since few outputs fill whole panels. */
+    uint64_t (*bytes)(size_t k, size_t n);
     /* rows: [n][k]; bias: [n], or NULL for zeros */
     void (*pack)(const float *rows, const float *bias, size_t k, size_t n, void *packed);
     void (*run)(const bnn_fgemm_rows *rows, const void *packed, size_t n, float *y, size_t y_stride);

@@ -28,27 +28,30 @@ static int follows(const bnn_plan *plan, uint32_t head, uint32_t i) {
     return chained;
 }
 
-/* Whether no step behind `last` reads the value, and it does not leave the network. */
-static int read_up_to(const bnn_plan *plan, uint32_t value, uint32_t last) {
+/* The last step that reads what a step made: UINT32_MAX where it leaves the network, 0 where nobody does. */
+static uint32_t last_reader(const bnn_plan *plan, uint32_t value) {
+    uint32_t last = 0;
     for (uint32_t i = 0; i < plan->model->output_count; i++)
-        if (plan->model->outputs[i] == value) return 0;
-    for (uint32_t i = last + 1; i < plan->step_count; i++)
+        if (plan->model->outputs[i] == value) return UINT32_MAX;
+    for (uint32_t i = 0; i < plan->step_count; i++)
         for (uint32_t k = 0; k < plan->steps[i].node->input_count; k++)
-            if (plan->steps[i].node->inputs[k] == value) return 0;
-    return 1;
+            if (plan->steps[i].node->inputs[k] == value) last = i;
+    return last;
 }
 
 /* Whether the pass that step `head` begins can be run by the step behind it: a row may be made twice, by two threads,
- * so nothing but windows and bands may be written. */
+ * so nothing but windows and bands may be written. A value that nobody reads is no band. */
 static int can_feed(const bnn_plan *plan, uint32_t head) {
     const bnn_step *first = &plan->steps[head];
     uint32_t end = head + 1 + first->followers;
     if (!first->by_rows || end >= plan->step_count) return 0;
     const bnn_step *pool = &plan->steps[end];
     uint32_t last = plan->steps[end - 1].node->outputs[0];
-    if (!pool->window_rows || pool->node->inputs[0] != last || !read_up_to(plan, last, end)) return 0;
-    for (uint32_t i = head; i + 1 < end; i++)
-        if (!read_up_to(plan, plan->steps[i].node->outputs[0], end - 1)) return 0;
+    if (!pool->window_rows || pool->node->inputs[0] != last || last_reader(plan, last) != end) return 0;
+    for (uint32_t i = head; i + 1 < end; i++) {
+        uint32_t reader = last_reader(plan, plan->steps[i].node->outputs[0]);
+        if (!reader || reader >= end) return 0;
+    }
     return 1;
 }
 
@@ -67,7 +70,7 @@ static uint32_t take_links(bnn_plan *plan, uint32_t head) {
     for (; first->links && count < first->followers && count < BNN_MOST_LINKS; count++) {
         bnn_step *step = &plan->steps[head + 1 + count];
         uint32_t made = step[-1].node->outputs[0], k = linked_input(step, made);
-        if (k == step->node->input_count || !read_up_to(plan, made, head + 1 + count)) break;
+        if (k == step->node->input_count || last_reader(plan, made) != head + 1 + count) break;
         if (step->link_by_sample && first->links != BNN_LINKS_BY_SAMPLE) break;
         if (step->node->input_count > 1 && step->node->inputs[1 - k] >= first->node->outputs[0]) break;
         step->linked = k;

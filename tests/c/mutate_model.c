@@ -6,6 +6,7 @@
  */
 #include "support/exercise.h"
 #include "support/mutator.h"
+#include "support/random_graph.h"
 #include "support/random_net.h"
 
 #include <stdio.h>
@@ -22,7 +23,7 @@ typedef struct sound_file {
 static sound_file random_file(rng *r) {
     for (;;) { /* small ones: a mutation then meets what matters */
         sound_file f = {NULL, 0};
-        net n = random_net(r, 2000);
+        net n = rng_chance(r, 50) ? random_graph(r, 2000) : random_net(r, 2000);
         if (n.outputs) f.bytes = net_write(&n, &f.size);
         net_free(&n);
         if (f.bytes && f.size <= SMALL) return f;

@@ -14,4 +14,5 @@ cd "$repository"
 export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
 LD_PRELOAD=$(gcc -print-file-name=libasan.so) "$work/venv/bin/python" -m pytest -q -p no:cacheprovider \
     tests/modelfile/test_reader_mutations.py tests/modelfile/test_reader_rules.py \
-    tests/engine/test_graphs.py tests/engine/test_structural.py tests/engine/test_float_ops.py
+    tests/engine/test_graphs.py tests/engine/test_links.py tests/engine/test_structural.py \
+    tests/engine/test_float_ops.py

@@ -49,7 +49,7 @@ echo "== build"
 library address "$address"
 program fuzz_model address "$address -fsanitize=fuzzer"
 program mutate_model address "$address"
-for name in test_core test_limits test_exact; do program "$name" address "$address"; done
+for name in test_core test_limits test_exact test_graphs; do program "$name" address "$address"; done
 program test_memory address "$address -Wl,--wrap=${wrapped//,/,--wrap=}"
 
 # The fuzzer has a core to itself while the rest goes on.
@@ -69,6 +69,7 @@ watch 120 test_core
 watch 60 test_limits
 watch 120 test_memory 150
 watch 120 test_exact 2000
+watch 180 test_graphs 1500
 watch 180 mutate_model 100000
 
 echo "== fuzz_model, for 60 s ($((SECONDS - started)) s)"

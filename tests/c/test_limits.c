@@ -1,6 +1,7 @@
 /* Small files that would cost much: refused before the cost. Without the limits each of these takes seconds or more,
  * so that the many rounds here would not end.
  */
+#include "kernels.h"
 #include "support/check.h"
 #include "support/net.h"
 
@@ -43,7 +44,7 @@ static void test_tall_image(void) {
     memset(n.node[0].attributes, 0, sizeof n.node[0].attributes);
     net_tensor_new(&n.node[0], 0, (net_spec){BNN_FLOAT32, 1, {1}});
     net_tensor_new(&n.node[0], 1, (net_spec){BNN_BITS, 1, {1}});
-    n.node[n.nodes++] = (net_node){OP_BINARY_CONV2D, 1, {3, 1, 1, 1, 1, 1, 1, 0, 1, 0, 1}, {{{0}, NULL, 0}}};
+    n.node[n.nodes++] = (net_node){.op = OP_BINARY_CONV2D, .input = 1, .attributes = {3, 1, 1, 1, 1, 1, 1, 0, 1, 0, 1}};
     net_tensor_new(&n.node[1], 0, (net_spec){BNN_BITS, 4, {1, 3, 1, 1}});
     n.values[2] = image(BNN_FLOAT32, rows, 1, 1);
     n.output[0] = 2;
@@ -66,6 +67,15 @@ static void test_wide_sum(void) {
     refused(&n, (bnn_limits){.max_macs = 1 << 30}, "2000000000 multiply-accumulates and comparisons");
 }
 
+/* 8 MB of bits that are 256 MB of floats while they are packed, in a form of 8 MB again. */
+static void test_deep_sum(void) {
+    const uint32_t depth = 1 << 20;
+    net n = one_layer(OP_BINARY_DENSE, (net_spec){BNN_FLOAT32, 1, {depth}}, (net_spec){BNN_FLOAT32, 1, {64}});
+    memset(n.node[0].attributes, 0, sizeof n.node[0].attributes);
+    net_tensor_new(&n.node[0], 0, (net_spec){BNN_BITS, 2, {64, depth}});
+    refused(&n, (bnn_limits){.max_bytes = 1 << 26}, "needs 268435456 bytes of tables");
+}
+
 /* A value of 8 GiB between two small ones. */
 static void test_large_value(void) {
     net_spec in = image(BNN_UINT8, 46340, 46340, 1);
@@ -78,11 +88,21 @@ static void test_large_value(void) {
     refused(&n, (bnn_limits){.max_bytes = UINT64_C(1) << 32}, "a session needs 8589582400 bytes");
 }
 
+/* 128 million weights of one output fill panels of 8, on 32 bits too. */
+static void test_sizes_are_not_cut(void) {
+    const uint32_t depth = 1u << 27;
+    CHECK(bnn_fgemm_ref.floats.bytes(depth, 1) == UINT64_C(32) * (depth + 1));
+    CHECK(bnn_fgemm_ref.floats.bytes(depth / 8, 64) == UINT64_C(256) * (depth / 8 + 1));
+    CHECK(bnn_fgemm_ref.signs.bytes(depth, 320) == UINT64_C(40) * (depth + 32));
+}
+
 int main(void) {
+    test_sizes_are_not_cut();
     test_tall_image();
     test_wide_pool();
     test_wide_sum();
+    test_deep_sum();
     test_large_value();
-    printf("test_limits: 4 files refused %d times each\n", ROUNDS);
+    printf("test_limits: 5 files refused %d times each\n", ROUNDS);
     return 0;
 }

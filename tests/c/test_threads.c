@@ -4,6 +4,7 @@
  */
 #include "support/arrays.h"
 #include "support/check.h"
+#include "support/random_graph.h"
 #include "support/random_net.h"
 
 #include <pthread.h>
@@ -63,7 +64,7 @@ int main(int argc, char **argv) {
     long networks = argc > 1 ? strtol(argv[1], NULL, 10) : 60;
     rng r = {argc > 2 ? strtoull(argv[2], NULL, 10) : 1};
     for (long i = 0; i < networks;) {
-        net n = random_net(&r, 8000);
+        net n = i % 2 ? random_graph(&r, 8000) : random_net(&r, 8000);
         if (n.outputs) {
             size_t size;
             unsigned char *file = net_write(&n, &size);

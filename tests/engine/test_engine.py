@@ -1,5 +1,6 @@
 """What a user of Engine may rely on: sources, arrays, errors, threads, processes, profiles."""
 
+import gc
 import json
 import multiprocessing
 import os
@@ -28,6 +29,7 @@ from bnnengine import (
     Sequential,
     TensorSpec,
     Threshold,
+    _core,
 )
 from bnnengine.threads import _cgroup_cpus, default_num_threads
 
@@ -195,6 +197,19 @@ def test_bad_outs(tiny):
             engine.predict(X, out=out)
 
 
+def test_outs_that_overlap():
+    """An output over an input would be read again, and two outputs in one place would be one."""
+    layer = BinaryDense(np.ones((3, 3)))
+    nodes = (Node("first", layer, ("x",), ("y",)), Node("second", layer, ("x",), ("z",)))
+    engine = Engine(Model((TensorSpec("x", "float32", (3,)),), nodes, ("y", "z")).to_bytes())
+    memory = np.zeros(24, np.float32)
+    x, y, z = memory[:6].reshape(2, 3), memory[6:12].reshape(2, 3), memory[12:18].reshape(2, 3)
+    engine.predict(x, out=[y, z])
+    for outs in ([x, z], [y, x], [y, y], [memory[3:9].reshape(2, 3), z], [y, memory[9:15].reshape(2, 3)]):
+        with pytest.raises(InputError, match="shares memory"):
+            engine.predict(x, out=outs)
+
+
 def test_several_inputs_and_outputs():
     inputs = (TensorSpec("a", "uint8", (4,)), TensorSpec("b", "float32", (3,)))
     nodes = (
@@ -308,6 +323,22 @@ def test_a_forked_child_uses_the_engine_that_it_inherits(large):
         os._exit(0 if np.array_equal(engine.predict(x), expected) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     np.testing.assert_array_equal(engine.predict(x), expected)
+
+
+def test_a_cycle_around_a_plan_takes_its_threads_along(tiny):
+    """The collector empties the lists that it finds in a cycle, and may come to the plan's before the plan is freed."""
+    if not os.path.isdir("/proc/self/task"):
+        pytest.skip("this system does not list threads")
+    gc.collect()
+    before = len(os.listdir("/proc/self/task"))
+    plan = _core.Plan(tiny, None, 3, 0, 0)
+    plan.run([X], [np.empty_like(Y)], len(X))
+    assert len(os.listdir("/proc/self/task")) == before + 2
+    cycle = {"plan": plan}
+    cycle["itself"] = cycle
+    del plan, cycle
+    gc.collect()
+    assert len(os.listdir("/proc/self/task")) == before
 
 
 # ---- profile ----

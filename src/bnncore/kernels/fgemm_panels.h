@@ -19,8 +19,8 @@ static inline size_t panel_bytes(form form, size_t k) {
     return bnn_round_up(PANEL * sizeof(float) + (k + 1) * sizeof(uint16_t), PANEL * sizeof(float));
 }
 
-static size_t floats_bytes(size_t k, size_t n) { return (n + PANEL - 1) / PANEL * panel_bytes(FLOATS, k); }
-static size_t signs_bytes(size_t k, size_t n) { return (n + PANEL - 1) / PANEL * panel_bytes(SIGNS, k); }
+static uint64_t floats_bytes(size_t k, size_t n) { return (n + PANEL - 1) / PANEL * panel_bytes(FLOATS, k); }
+static uint64_t signs_bytes(size_t k, size_t n) { return (n + PANEL - 1) / PANEL * panel_bytes(SIGNS, k); }
 
 static void floats_pack(const float *rows, const float *bias, size_t k, size_t n, void *packed) {
     float *to = packed;
@@ -33,7 +33,7 @@ static void floats_pack(const float *rows, const float *bias, size_t k, size_t n
 
 static void signs_pack(const float *rows, const float *bias, size_t k, size_t n, void *packed) {
     unsigned char *panel = packed;
-    memset(panel, 0, signs_bytes(k, n));
+    memset(panel, 0, (size_t)signs_bytes(k, n));
     for (size_t first = 0; first < n; first += PANEL, panel += panel_bytes(SIGNS, k)) {
         size_t lanes = n - first < PANEL ? n - first : PANEL;
         if (bias) memcpy(panel, bias + first, lanes * sizeof *bias);

@@ -8,7 +8,7 @@ enum { PANEL = 8 };
 
 /* ---- weights as floats: [n / 8][1 + k][8], the bias first, zeros past n ---- */
 
-static size_t floats_bytes(size_t k, size_t n) { return bnn_round_up(n, PANEL) * (k + 1) * sizeof(float); }
+static uint64_t floats_bytes(size_t k, size_t n) { return (uint64_t)bnn_round_up(n, PANEL) * (k + 1) * sizeof(float); }
 
 static void floats_pack(const float *rows, const float *bias, size_t k, size_t n, void *packed) {
     float *to = packed;
@@ -42,11 +42,11 @@ static void floats_run(const bnn_fgemm_rows *a, const void *packed, size_t n, fl
 
 static size_t panel_bytes(size_t k) { return bnn_round_up(PANEL * sizeof(float) + k, sizeof(float)); }
 
-static size_t signs_bytes(size_t k, size_t n) { return (n + PANEL - 1) / PANEL * panel_bytes(k); }
+static uint64_t signs_bytes(size_t k, size_t n) { return (uint64_t)((n + PANEL - 1) / PANEL) * panel_bytes(k); }
 
 static void signs_pack(const float *rows, const float *bias, size_t k, size_t n, void *packed) {
     unsigned char *panel = packed;
-    memset(panel, 0, signs_bytes(k, n));
+    memset(panel, 0, (size_t)signs_bytes(k, n));
     for (size_t first = 0; first < n; first += PANEL, panel += panel_bytes(k)) {
         size_t lanes = n - first < PANEL ? n - first : PANEL;
         if (bias) memcpy(panel, bias + first, lanes * sizeof *bias);

@@ -144,7 +144,7 @@ static inline float exponential(float x) {
     float p = low + r4 * high;
     uint32_t bits;
     memcpy(&bits, &magic, sizeof bits);
-    bits = (bits << 23) + 0x3f800000; /* the low bits of magic are n */
+    bits = (bits << 23) + 0x3f800000; /* the low bits of magic are n, or a NaN's own */
     float power;
     memcpy(&power, &bits, sizeof power);
     return p * power;

@@ -11,6 +11,7 @@
 /* Pixels at once, so that their sums stay in the first-level cache, and so many that weights are seldom read for a few
  * pixels that are left over; bytes of copied rows. */
 enum { PIXELS = 48, MOST_PIXELS = PIXELS + PIXELS / 2, BAND_BYTES = 64 << 10 };
+enum { ROWS_BYTES = 64 << 20 }; /* of weights as floats while they are packed, for which no limit need have room */
 
 typedef struct state {
     bnn_sum sum;
@@ -18,7 +19,7 @@ typedef struct state {
     bnn_float_out out;
     size_t depth;          /* of one group's row */
     unsigned char *packed; /* [groups], each packed_bytes apart */
-    size_t packed_bytes;
+    uint64_t packed_bytes;
     int flat;             /* each output sees one pixel, so all pixels are one row */
     int copied;           /* rows are copied to scratch, as floats and with their border */
     uint32_t pitch, band; /* pixels from a row to the next; output rows, or flat pixels, copied at once */
@@ -31,7 +32,7 @@ static void expand_bits(const uint64_t *words, size_t first, size_t n, float *x)
     for (size_t i = 0; i < n; i++) x[i] = bnn_bit_sign(words, first + i);
 }
 
-/* rows: room for BNN_BLOCK outputs' weights as floats, where the file has them otherwise */
+/* rows: room for a block of outputs' weights as floats, where the file has them otherwise */
 static void pack_group(state *st, uint32_t group, float *rows) {
     const bnn_sum *s = &st->sum;
     size_t taps = (size_t)s->window.kernel_h * s->window.kernel_w;
@@ -103,6 +104,10 @@ bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     st.depth = (size_t)w->kernel_h * w->kernel_w * s->group_channels;
     st.packed_bytes = bnn_size_align(st.gemm->bytes(st.depth, s->group_outputs));
     lay_geometry(&st);
+    int expand = s->weight->spec.dtype != BNN_FLOAT32;
+    uint32_t block = s->group_outputs < BNN_BLOCK ? s->group_outputs : BNN_BLOCK;
+    uint64_t rows_bytes = expand ? (uint64_t)st.depth * block * sizeof(float) : 0;
+    if (rows_bytes > ROWS_BYTES) BNN_TRY(bnn_prepare_fits(p, rows_bytes));
     bnn_carver measure = {0};
     bnn_carve(&measure, sizeof st);
     lay(&st, p->isa, &measure);
@@ -111,8 +116,7 @@ bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     state *kept = bnn_carve(&carver, sizeof st);
     lay(&st, p->isa, &carver);
 
-    int expand = s->weight->spec.dtype != BNN_FLOAT32;
-    float *rows = expand ? bnn_memory_new((uint64_t)st.depth * BNN_BLOCK * sizeof *rows) : NULL;
+    float *rows = expand ? bnn_memory_new(rows_bytes) : NULL;
     if (expand && !rows)
         return bnn_fail(p->error, BNN_E_MEMORY, "layer \"%.48s\": no memory to prepare it", step->node->name);
     for (uint32_t group = 0; group < s->groups; group++) pack_group(&st, group, rows);

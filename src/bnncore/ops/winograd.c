@@ -98,7 +98,7 @@ static void lay_geometry(state *st) {
     st->group = (size_t)w->stride_w * s->in_channels;
     st->depth = w->kernel_h * st->group;
     st->row_floats = ((size_t)st->tiles * st->tile + st->taps - 1) * st->group;
-    st->packed_floats = bnn_size_align(st->gemm->bytes(st->depth, s->outputs)) / sizeof(float);
+    st->packed_floats = (size_t)bnn_size_align(st->gemm->bytes(st->depth, s->outputs)) / sizeof(float);
     uint64_t row_bytes = bnn_size_mul((uint64_t)st->points * st->tiles, st->group * sizeof(float));
     st->band = 1;
     st->band_rows = w->kernel_h;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_BYTES = 1 << 20, UNWRITTEN = 0xA5 };
+enum { MOST_BYTES = 1 << 22, UNWRITTEN = 0xA5 };
 
 static size_t bytes_of(const bnn_spec *s) {
     size_t n = s->dtype == BNN_UINT8 ? 1 : s->dtype == BNN_INT64 ? 8 : 4;
@@ -12,8 +12,17 @@ static size_t bytes_of(const bnn_spec *s) {
     return n;
 }
 
+/* A NaN with bits of its own, which no arithmetic on them may trip over. */
+static float random_nan(rng *r) {
+    uint32_t bits = 0x7fc00000u | rng_below(r, 0x400000);
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 static float random_float(rng *r, int whole) {
     static const float odd[] = {0.0f, -0.0f, NAN, INFINITY, -INFINITY, 1e-42f, 3e38f, -3e38f, 0.3f};
+    if (!whole && rng_chance(r, 1)) return random_nan(r);
     if (!whole && rng_chance(r, 20)) return odd[rng_below(r, sizeof odd / sizeof *odd)];
     return whole ? (float)rng_between(r, -8, 8) : (float)rng_between(r, -99999, 99999) / 4096.0f;
 }

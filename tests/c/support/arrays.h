@@ -5,7 +5,7 @@
 #include "bnncore.h"
 #include "rng.h"
 
-enum { ARRAYS_MOST = 64 };
+enum { ARRAYS_MOST = 96 };
 
 typedef struct arrays {
     uint32_t inputs, outputs;

@@ -195,14 +195,24 @@ void repair_shapes(unsigned char *file, size_t size) {
         unsigned char *out = v.value + to * VALUE;
         uint64_t rank = get(in + 9, 1) % 7, elements = 1;
         for (uint64_t d = 0; d < rank; d++) elements *= get(in + 12 + 4 * d, 4);
-        if (op == OP_BINARY_CONV2D || op == OP_CONV2D || op == OP_MAX_POOL2D) window_dims(a, in, out);
+        if (op == OP_BINARY_CONV2D || op == OP_CONV2D || op == OP_MAX_POOL2D || op == OP_AVERAGE_POOL2D)
+            window_dims(a, in, out);
         if (op == OP_BINARY_CONV2D || op == OP_CONV2D || op == OP_BINARY_DENSE || op == OP_DENSE) {
             if (weight >= v.tensors) continue;
             uint64_t outputs = get(v.at[TENSORS] + weight * TENSOR + 4, 4), last = get(out + 9, 1) % 7;
             if (last) set(out + 12 + 4 * (last - 1), 4, outputs);
             set(out + 8, 1, get(node + 64, 4) < v.tensors ? BNN_BITS : BNN_FLOAT32);
-        } else if (op == OP_BINARIZE || op == OP_SCALE_BIAS || op == OP_SOFTMAX) {
+        } else if (op == OP_BINARIZE || op == OP_SCALE_BIAS || op == OP_SOFTMAX || op == OP_CHANNEL_SHUFFLE ||
+                   op == OP_LAYER_NORM || (op >= OP_PRELU && op <= OP_MULTIPLY)) {
             memcpy(out + 9, in + 9, 27);
+        } else if (op == OP_SLICE && get(a, 4) < rank) {
+            memcpy(out + 9, in + 9, 27);
+            set(out + 12 + 4 * get(a, 4), 4, get(a + 8, 4));
+        } else if (op == OP_PAD || op == OP_UPSAMPLE2D) {
+            for (int d = 0; d < 2; d++) {
+                uint64_t side = get(in + 12 + 4 * d, 4), first = get(a + 4 * d, 4), second = get(a + 8 + 4 * d, 4);
+                set(out + 12 + 4 * d, 4, op == OP_PAD ? side + first + second : side * first);
+            }
         } else if (op == OP_FLATTEN) {
             set(out + 12, 4, elements);
             out[8] = in[8];

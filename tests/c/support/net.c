@@ -26,7 +26,7 @@ size_t net_elements(const net_spec *spec) {
 
 size_t net_bytes(const net_spec *spec) {
     size_t count = net_elements(spec);
-    if (spec->dtype == BNN_UINT8) return count;
+    if (spec->dtype == BNN_UINT8 || spec->dtype == BNN_INT8) return count;
     if (spec->dtype == BNN_INT64) return count * 8;
     if (spec->dtype != BNN_BITS) return count * 4;
     size_t last = spec->dims[spec->rank - 1];
@@ -90,10 +90,10 @@ static void put_spec(buffer *b, const net_spec *spec) {
 static void put_node(buffer *graph, buffer *names, const net *n, uint32_t i, uint32_t *tensors) {
     const net_node *node = &n->node[i];
     put_number(graph, node->op, 2);
-    put_number(graph, 0x0101, 2);
+    put_number(graph, 0x0101 + node->others, 2);
     put_name(graph, names, 'n', i);
     put_number(graph, node->input, 4);
-    for (int k = 1; k < 8; k++) put_number(graph, UINT32_MAX, 4);
+    for (uint32_t k = 0; k < NET_OTHERS; k++) put_number(graph, k < node->others ? node->other[k] : UINT32_MAX, 4);
     put_number(graph, n->inputs + i, 4);
     for (int k = 1; k < 4; k++) put_number(graph, UINT32_MAX, 4);
     for (int t = 0; t < NET_SLOTS; t++) put_number(graph, node->tensors[t].data ? (*tensors)++ : UINT32_MAX, 4);
@@ -143,6 +143,12 @@ static void put_metadata(buffer *b, uint32_t entries) {
     }
 }
 
+static uint32_t minor_of(const net *n) {
+    for (uint32_t i = 0; i < n->nodes; i++)
+        if (n->node[i].op > OP_ARGMAX || n->node[i].tensors[0].spec.dtype == BNN_INT8) return 1;
+    return 0;
+}
+
 unsigned char *net_write(const net *n, size_t *size) {
     buffer sections[SECTIONS] = {{0}}, file = {0}, table = {0};
     put_graph(&sections[0], &sections[1], n);
@@ -161,7 +167,8 @@ unsigned char *net_write(const net *n, size_t *size) {
         "\x89"
         "BNN\r\n\x1a\n",
         8);
-    put_number(&file, 1, 4);
+    put_number(&file, 1, 2);
+    put_number(&file, minor_of(n), 2);
     put_number(&file, SECTIONS, 4);
     put_number(&file, end, 8);
     while (file.size < HEADER) put_number(&file, 0, 1);

@@ -5,7 +5,7 @@
 
 #include "bnncore.h"
 
-enum { NET_VALUES = 32, NET_SLOTS = 8, NET_ATTRIBUTES = 16 };
+enum { NET_VALUES = 96, NET_SLOTS = 8, NET_ATTRIBUTES = 16, NET_OTHERS = 7 };
 
 enum {
     OP_BINARIZE = 1,
@@ -19,6 +19,24 @@ enum {
     OP_SCALE_BIAS,
     OP_SOFTMAX,
     OP_ARGMAX,
+    OP_PRELU,
+    OP_CLIP,
+    OP_UNARY,
+    OP_ADD,
+    OP_SUBTRACT,
+    OP_MULTIPLY,
+    OP_CONCAT,
+    OP_SLICE,
+    OP_CHANNEL_SHUFFLE,
+    OP_TRANSPOSE,
+    OP_RESHAPE,
+    OP_PAD,
+    OP_AVERAGE_POOL2D,
+    OP_GLOBAL_MAX_POOL,
+    OP_UPSAMPLE2D,
+    OP_TOP_K,
+    OP_LAYER_NORM,
+    OP_BINARY_MATMUL,
 };
 
 typedef struct net_spec {
@@ -32,9 +50,9 @@ typedef struct net_tensor {
     size_t bytes;
 } net_tensor;
 
-/* Each operator reads one value and makes one. */
+/* An operator reads one value, and others beside it, and makes one. */
 typedef struct net_node {
-    uint32_t op, input, attributes[NET_ATTRIBUTES];
+    uint32_t op, input, others, other[NET_OTHERS], attributes[NET_ATTRIBUTES];
     net_tensor tensors[NET_SLOTS];
 } net_node;
 

@@ -1,3 +1,4 @@
+#include "random_layers.h"
 #include "random_net.h"
 
 #include <math.h>
@@ -5,14 +6,14 @@
 
 enum { MOST_NODES = 8 };
 
-static uint32_t random_channels(rng *r) {
+uint32_t random_channels(rng *r) {
     static const uint8_t near_words[] = {15, 16, 17, 31, 32, 33, 63, 64, 65, 95, 96, 97, 127, 128, 129, 191, 192, 193};
     return rng_chance(r, 60) ? (uint32_t)rng_between(r, 1, 12) : near_words[rng_below(r, sizeof near_words)];
 }
 
 /* ---- tensors ---- */
 
-static void fill_bits(rng *r, const net_spec *spec, uint64_t *words) {
+void random_bits(rng *r, const net_spec *spec, uint64_t *words) {
     uint32_t last = spec->dims[spec->rank - 1], per_row = (last + 63) / 64;
     size_t rows = net_elements(spec) / last;
     uint32_t kind = rng_below(r, 8);
@@ -39,14 +40,14 @@ static void fill_floats(rng *r, int32_t range, int infinite, float *x, size_t co
     }
 }
 
-static void add_floats(rng *r, net_node *node, uint32_t slot, uint32_t count, int32_t range, int infinite) {
+void random_floats(rng *r, net_node *node, uint32_t slot, uint32_t count, int32_t range, int infinite) {
     float *x = net_tensor_new(node, slot, (net_spec){BNN_FLOAT32, 1, {count}});
     fill_floats(r, range, infinite, x, count);
 }
 
 static void add_flip(rng *r, net_node *node, uint32_t slot, uint32_t count) {
     net_spec spec = {BNN_BITS, 1, {count}};
-    fill_bits(r, &spec, net_tensor_new(node, slot, spec));
+    random_bits(r, &spec, net_tensor_new(node, slot, spec));
 }
 
 static void add_int_thresholds(rng *r, net_node *node, uint32_t count, int32_t range) {
@@ -60,7 +61,7 @@ static void add_int_thresholds(rng *r, net_node *node, uint32_t count, int32_t r
 
 /* ---- operators: each sets the node and returns the spec of its output ---- */
 
-static net_spec random_window(rng *r, net_node *node, const net_spec *in, int dilates) {
+net_spec random_window(rng *r, net_node *node, const net_spec *in, int dilates) {
     uint32_t *a = node->attributes;
     net_spec out = {in->dtype, 3, {0, 0, in->dims[2]}};
     for (uint32_t axis = 0; axis < 2; axis++) {
@@ -87,12 +88,12 @@ static bnn_dtype random_output(rng *r, net_node *node, uint32_t outputs, int exa
         if (exact)
             add_int_thresholds(r, node, outputs, range);
         else
-            add_floats(r, node, 1, outputs, range, 1);
+            random_floats(r, node, 1, outputs, range, 1);
         add_flip(r, node, 2, outputs);
         return BNN_BITS;
     }
-    if (rng_chance(r, 50)) add_floats(r, node, 3, outputs, 4, 0);
-    if (rng_chance(r, 50)) add_floats(r, node, 4, outputs, 100, 0);
+    if (rng_chance(r, 50)) random_floats(r, node, 3, outputs, 4, 0);
+    if (rng_chance(r, 50)) random_floats(r, node, 4, outputs, 100, 0);
     return BNN_FLOAT32;
 }
 
@@ -101,7 +102,7 @@ static uint32_t random_groups(rng *r, uint32_t channels) {
     return rng_chance(r, 70) && channels % groups == 0 && channels / groups < 70 ? groups : 1;
 }
 
-static net_spec random_sum(rng *r, net_node *node, const net_spec *in, uint32_t macs) {
+net_spec random_sum(rng *r, net_node *node, const net_spec *in, uint32_t macs) {
     int conv = in->rank == 3, binary = rng_chance(r, 70);
     uint32_t channels = in->dims[in->rank - 1], groups = 1, pixels = 1, taps = 1;
     net_spec out = {BNN_FLOAT32, 1, {0}};
@@ -124,7 +125,7 @@ static net_spec random_sum(rng *r, net_node *node, const net_spec *in, uint32_t 
         weight = (net_spec){weight.dtype, 4, {outputs, node->attributes[0], node->attributes[1], channels / groups}};
     void *data = net_tensor_new(node, 0, weight);
     if (binary)
-        fill_bits(r, &weight, data);
+        random_bits(r, &weight, data);
     else
         fill_floats(r, 4, 0, data, net_elements(&weight));
     int exact = binary && in->dtype != BNN_FLOAT32;
@@ -134,11 +135,11 @@ static net_spec random_sum(rng *r, net_node *node, const net_spec *in, uint32_t 
     return out;
 }
 
-static net_spec random_binarize(rng *r, net_node *node, const net_spec *in) {
+net_spec random_binarize(rng *r, net_node *node, const net_spec *in) {
     uint32_t channels = in->dims[in->rank - 1];
     net_spec out = *in;
     node->op = OP_BINARIZE;
-    add_floats(r, node, 0, channels, in->dtype == BNN_UINT8 ? 300 : 10, 1);
+    random_floats(r, node, 0, channels, in->dtype == BNN_UINT8 ? 300 : 10, 1);
     if (in->dtype == BNN_UINT8 && rng_chance(r, 50)) {
         float *t = node->tensors[0].data;
         for (uint32_t i = 0; i < channels; i++) t[i] = (float)rng_between(r, -2, 514) / 2.0f;
@@ -148,16 +149,16 @@ static net_spec random_binarize(rng *r, net_node *node, const net_spec *in) {
     return out;
 }
 
-static net_spec random_scale(rng *r, net_node *node, const net_spec *in) {
+net_spec random_scale(rng *r, net_node *node, const net_spec *in) {
     net_spec out = *in;
     node->op = OP_SCALE_BIAS;
-    add_floats(r, node, 0, in->dims[in->rank - 1], 4, 0);
-    add_floats(r, node, 1, in->dims[in->rank - 1], 4, 0);
+    random_floats(r, node, 0, in->dims[in->rank - 1], 4, 0);
+    random_floats(r, node, 1, in->dims[in->rank - 1], 4, 0);
     out.dtype = BNN_FLOAT32;
     return out;
 }
 
-static net_spec random_pool(rng *r, net_node *node, const net_spec *in) {
+net_spec random_pool(rng *r, net_node *node, const net_spec *in) {
     node->op = OP_MAX_POOL2D;
     net_spec out = random_window(r, node, in, 0);
     if (in->dtype == BNN_BITS && rng_chance(r, 50)) add_flip(r, node, 0, in->dims[2]);

@@ -1,4 +1,5 @@
-/* Sound networks by chance: every operator, dtype and option of docs/format.md, sizes on both sides of every boundary.
+/* Sound networks by chance: every operator of version 1.0, dtype and option of docs/format.md, sizes on both sides of
+ * every boundary.
  */
 #ifndef RANDOM_NET_H
 #define RANDOM_NET_H
