@@ -38,7 +38,8 @@ static void find_locals(bnn_plan *plan, const uint32_t *last) {
         uint32_t v = step->node->outputs[0];
         if (is_fed(plan, step)) plan->places[step->node->inputs[0]].where = BNN_AT_WINDOW;
         if (!head->band_pixels || !head->followers || plan->places[v].where != BNN_AT_ARENA) continue;
-        /* the followers stand behind their head, so a last reader among them means that all are */
+        /* the followers stand behind their head, so a last reader among them means that all are; what nobody reads
+         * stays in the arena, since a pass without followers writes all of a band at once */
         if (last[v] > i && last[v] <= step->head + head->followers) plan->places[v].where = BNN_AT_SCRATCH;
     }
 }
@@ -67,6 +68,7 @@ static void find_roots(bnn_plan *plan, uint32_t *root, uint32_t *last) {
         if (plan->steps[i].alias) root[plan->steps[i].node->outputs[0]] = root[plan->steps[i].node->inputs[0]];
     find_last_readers(plan, root, last);
     find_locals(plan, last);
+    /* from here on: of steps before i, root is settled, and last[root] is that of everything in its memory */
     for (uint32_t i = 0; i < plan->step_count; i++) {
         bnn_step *step = &plan->steps[i];
         uint32_t out = step->node->outputs[0], old = out;

@@ -31,6 +31,8 @@ enum {
     FEW = 32              /* tiles below which fetching weights shows */
 };
 
+/* A sum is closed with fewer than a block's look-ups missing; and there may be one more that is not full, and one of
+ * the singles. */
 static size_t sums_most(const bnn_bgemm_shape *shape) { return panel_groups(shape) / (CHUNK - BLOCK) + 2; }
 
 static size_t scratch_bytes(const bnn_bgemm_shape *shape, uint32_t rows, uint32_t cols) {

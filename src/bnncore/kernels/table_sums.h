@@ -156,6 +156,7 @@ typedef struct walk {
     size_t nothing;               /* of them, the last: they look up nothing */
 } walk;
 
+/* At most all groups singly and all in blocks, two singles that look up nothing, and the entry behind the blocks. */
 static size_t walk_bytes(const bnn_bgemm_shape *shape) {
     const size_t groups = panel_groups(shape);
     return bnn_round_up((groups / BLOCK + groups + 3) * sizeof(source), BNN_ALIGN);
@@ -180,7 +181,8 @@ static walk walk_of(const bnn_bgemm_run *r, size_t step, source *memory) {
 
 /* ---- a part: the weights of some blocks, and of the singles before block 0, as the walk looks them up ---- */
 
-/* The most look-ups that a part has. A segment has fewer singles than a block. */
+/* The most look-ups that a part has: its blocks, the singles, of which a segment has fewer than a block, and up to two
+ * that make those a multiple of 3. */
 static size_t part_looks(const bnn_bgemm_shape *shape) {
     const size_t groups = panel_groups(shape), most = (PART + MORE) * BLOCK + (BLOCK - 1) * shape->taps;
     return (groups < most ? groups : most) + 2;
