@@ -266,6 +266,44 @@ def test_unknown_operators_are_named_with_their_module_and_can_be_registered():
         convert(net, example=torch.randn(1, 3, 4, 4))
 
 
+class Called(nn.Module):
+    """A function of an image, and of weights."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.weight = function, nn.Parameter(torch.randn(4, 4, 1, 1))
+
+    def forward(self, x):
+        return self.function(x, self.weight).mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x, w: torch.div(x, 0.3, rounding_mode="floor"), "Floor.*no layer"),
+        (lambda x, w: torch.div(x, 0.3, rounding_mode="trunc"), "node 'div': rounding_mode: got 'trunc', wanted"),
+        (lambda x, w: F.conv2d(x, torch.round(w, decimals=1)), "node 'round.*': decimals: got 1, wanted 0"),
+    ],
+    ids=["floor", "trunc", "decimals"],
+)
+def test_arguments_that_no_layer_has_are_refused(function, message):
+    with pytest.raises(ConvertError, match=message) as caught:
+        convert(Called(function), example=torch.randn(1, 4, 3, 3))
+    assert "form is not known" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, w: F.conv2d(x, torch.div(w, 0.25, rounding_mode="floor")),
+        lambda x, w: torch.rsub(x, 1.0, alpha=3),
+    ],
+    ids=["weights", "rsub"],
+)
+def test_arguments_of_arithmetic(function):
+    answers(Called(function), torch.randn(3, 4, 3, 3), binary=0)
+
+
 @pytest.mark.parametrize(
     ("example", "message"),
     [(None, "example: wanted an input"), ("x", "example: got str"), (torch.randn(1, 9, 4, 4), "does not run on it")],
