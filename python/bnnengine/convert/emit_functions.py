@@ -19,6 +19,8 @@ class Functions(Base):
     """Emits them, one method a kind."""
 
     def _do_batchnormalization(self, op: Op) -> Value:
+        if op.attributes.get("training_mode"):
+            raise ConvertError("training_mode: 1 is not taken: export the network in evaluation mode")
         gamma, beta, mean, variance = (self._constant(op, i) for i in (1, 2, 3, 4))
         layer = b.BatchNorm(gamma, beta, mean, variance, op.attributes.get("epsilon", 1e-5))
         return self.graph(layer, self._value(op))
@@ -84,6 +86,8 @@ class Functions(Base):
 
     def _pool(self, op: Op, kind: Any, **fields: Any) -> Value:
         value = self._value(op)
+        if any(n != 1 for n in op.attributes.get("dilations", ())):
+            raise ConvertError(f"dilations: got {op.attributes['dilations']}, wanted 1")
         kernel = tuple(op.attributes["kernel_shape"])
         top, left, bottom, right = pads_of(op.attributes, value.shape[:2], kernel)
         strides = tuple(op.attributes.get("strides", (1, 1)))

@@ -44,6 +44,8 @@ def drop_identities(net: Net) -> None:
     kept = []
     for op in net.ops:
         op.inputs = [names.get(name, name) for name in op.inputs]
+        if op.kind == "Dropout" and len(op.inputs) > 2 and np.any(net.constants.get(op.inputs[2], False)):
+            raise ConvertError(f"node {op.name!r} (Dropout): training_mode: got True: export it in evaluation mode")
         if op.kind in ("Identity", "Dropout", "Expand") or (op.kind == "Cast" and op.attributes.get("to") in (1, 11)):
             names[op.outputs[0]] = op.inputs[0]
         else:
