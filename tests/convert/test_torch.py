@@ -305,6 +305,24 @@ def test_arguments_of_arithmetic(function):
 
 
 @pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, w: x.mean((2, 3), keepdim=True).expand(-1, -1, 4, 6).sum((2, 3), keepdim=True),
+        lambda x, w: F.conv2d(x.mean((2, 3), keepdim=True).expand_as(x), w.expand(-1, -1, 3, 3), padding=1),
+        lambda x, w: torch.cat([x, x.mean((2, 3), keepdim=True).expand_as(x)], 1),
+        lambda x, w: (x.mean((2, 3), keepdim=True).expand_as(x) * 2).sum((2, 3), keepdim=True),
+        lambda x, w: F.relu(x * x.mean((2, 3), keepdim=True).expand_as(x) - x.mean(1, keepdim=True).expand_as(x)),
+        lambda x, w: x.mean(1, keepdim=True).expand_as(x).sum(1, keepdim=True),
+    ],
+    ids=["sum", "padded", "concat", "constant", "merged", "channels"],
+)
+@pytest.mark.parametrize("route", ["direct", "torchscript"])
+def test_expanded_values(function, route, tmp_path):
+    net, x = Called(function), torch.randn(4, 4, 5, 7)
+    answers(net, x, 0, exported(net, x, tmp_path / "m.onnx", route))
+
+
+@pytest.mark.parametrize(
     ("example", "message"),
     [(None, "example: wanted an input"), ("x", "example: got str"), (torch.randn(1, 9, 4, 4), "does not run on it")],
 )

@@ -28,13 +28,20 @@ class Functions(Base):
     def _merge(self, op: Op, layer: b.Layer, constant: Callable[[Value, Array, bool], Value]) -> Value:
         names = op.inputs
         if all(name in self.values for name in names):
-            first, second = (self._float(self.values[name]) for name in names)
+            first, second = (self._float(value) for value in self._broadcast(*names))
             if isinstance(layer, (b.Add, b.Multiply)) and np.prod(second.shape) > np.prod(first.shape):
                 first, second = second, first
             return self.graph(layer, first, second)
         at = 0 if names[0] in self.values else 1
-        value = self._float(self.values[names[at]])
+        value = self._float(self._whole(names[at]))
         return constant(value, self._vector(self.net.constants[names[1 - at]], value), at == 0)
+
+    def _broadcast(self, *names: str) -> list[Value]:
+        """Two operands; one that is expanded to the other's shape stays as it is."""
+        for name, other in (names, names[::-1]):
+            if other not in self.wide and self.wide.get(name) == self._source_shape(self.values[other]):
+                return [self.values[n] for n in names]
+        return [self._whole(name) for name in names]
 
     def _do_add(self, op: Op) -> Value:
         return self._merge(op, b.Add(), lambda v, c, _: v + c)
@@ -155,7 +162,7 @@ class Functions(Base):
         bounds = [self.net.constants[name] for name in op.inputs if name in self.net.constants]
         if len(names) != 1 or len(bounds) != 1:
             raise ConvertError("wanted a value and a constant")
-        value = self._float(self.values[names[0]])
+        value = self._float(self._whole(names[0]))
         bound = self._vector(bounds[0], value)
         return self.graph(b.Clip(bound, None) if lower else b.Clip(None, bound), value)
 

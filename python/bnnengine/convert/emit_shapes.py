@@ -30,6 +30,17 @@ class Shapes(Base):
             x = self._float(x)
         return self.graph(b.Pad(sides, fill), x)
 
+    def _do_expand(self, op: Op) -> Value:
+        value, shape = self._value(op), self._constant(op, 1)
+        if shape is None:
+            raise ConvertError("shape: wanted a constant")
+        ours = self._source_shape(value)
+        wanted = np.broadcast_shapes(ours, tuple(int(n) for n in shape))
+        if len(wanted) != len(ours) or wanted[0] not in (1, self._batch()):
+            raise ConvertError(f"shape: got {shape.tolist()}, wanted the batch and {len(ours) - 1} sizes")
+        self.wide[op.outputs[0]] = (1, *wanted[1:])
+        return value
+
     def _do_flatten(self, op: Op) -> Value:
         if op.attributes.get("axis", 1) != 1:
             raise ConvertError(f"axis: got {op.attributes['axis']}, wanted 1")
