@@ -304,6 +304,34 @@ def test_arguments_of_arithmetic(function):
     answers(Called(function), torch.randn(3, 4, 3, 3), binary=0)
 
 
+class Cut(nn.Module):
+    """Rows are cut and their halves become channels, by the views of a channel shuffle."""
+
+    def forward(self, x):
+        n, c, h, w = x.shape
+        return x.view(n, c, 2, h // 2, w).transpose(1, 2).reshape(n, 2 * c, h // 2, w)
+
+
+class Flat(nn.Module):
+    """A batch norm over as many positions as channels."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(channels)
+        self.norm.running_mean.uniform_(-2, 2)
+
+    def forward(self, x):
+        return self.norm(x.flatten(2))
+
+
+@pytest.mark.parametrize("route", ["direct", "torchscript"])
+@pytest.mark.parametrize("part", [Cut(), Flat(16)], ids=["cut", "flat"])
+def test_axes_that_are_no_channels(part, route, tmp_path):
+    net = nn.Sequential(nn.Conv2d(3, 16, 1), part, nn.Flatten(), nn.Linear(256, 3)).eval()
+    x = torch.randn(4, 3, 4, 4)
+    answers(net, x, 0, exported(net, x, tmp_path / "m.onnx", route))
+
+
 @pytest.mark.parametrize(
     "function",
     [

@@ -23,7 +23,12 @@ class Functions(Base):
             raise ConvertError("training_mode: 1 is not taken: export the network in evaluation mode")
         gamma, beta, mean, variance = (self._constant(op, i) for i in (1, 2, 3, 4))
         layer = b.BatchNorm(gamma, beta, mean, variance, op.attributes.get("epsilon", 1e-5))
-        return self.graph(layer, self._value(op))
+        value = self._value(op)
+        if len(value.shape) == 2:  # (C, L) in the source, where channels come first
+            return self._turned((1, 0), self.graph(layer, self._turned((1, 0), value)))
+        if len(value.shape) > 3:
+            raise ConvertError(f"got a value of {len(value.shape)} axes without the batch, wanted 1 to 3")
+        return self.graph(layer, value)
 
     def _merge(self, op: Op, layer: b.Layer, constant: Callable[[Value, Array, bool], Value]) -> Value:
         names = op.inputs

@@ -56,7 +56,7 @@ class Shapes(Base):
         found = tuple(count // max(known, 1) if n == -1 else n for n in sizes)
         if sizes.count(-1) > 1 or int(np.prod(found)) != count or int(shape[0]) not in (-1, 0, 1, self._batch()):
             raise ConvertError(f"shape: got {shape.tolist()}, wanted the batch first, and {count} numbers behind it")
-        return self._reshaped(value, found)
+        return value if found == ours[1:] else self._reshaped(value, found)
 
     def _do_squeeze(self, op: Op) -> Value:
         value = self._value(op)

@@ -36,6 +36,8 @@ class Sums(Base):
     def _do_binarize(self, op: Op) -> Value:
         value, level = self._float(self._value(op)), self._constant(op, 1)
         assert level is not None
+        if op.attributes.get("per_channel") and len(value.shape) not in (1, 3):
+            raise ConvertError(f"a level a channel of {len(value.shape)} axes without the batch, wanted 1 or 3")
         flat = level.reshape(-1) if op.attributes.get("per_channel") else self._vector(level, value)
         return self.graph(b.Binarize(flat), value)
 
