@@ -332,6 +332,15 @@ def test_axes_that_are_no_channels(part, route, tmp_path):
     answers(net, x, 0, exported(net, x, tmp_path / "m.onnx", route))
 
 
+@pytest.mark.parametrize("route", ["direct", "torchscript"])
+def test_weights_of_zero_stay_zero(route, tmp_path):
+    """Their sign is 0 in PyTorch, so that the layer has weights of two magnitudes."""
+    net, x = nn.Sequential(ByFunction(), ScaledConv(4, 4, 3), nn.Flatten()).eval(), torch.randn(3, 4, 3, 3)
+    net[1].weight.data[0, 0, :2] = 0
+    done = answers(net, x, 0, exported(net, x, tmp_path / "m.onnx", route))
+    assert "more than one magnitude" in done.report.layers[0].reason
+
+
 @pytest.mark.parametrize(
     "function",
     [

@@ -27,7 +27,10 @@ def fold_constants(net: Net) -> None:
             args = [net.constants[name] if name else None for name in op.inputs]
             if sum(a.size for a in args if a is not None) > MOST_FOLDED:
                 raise ConvertError(f"node {op.name!r} ({op.kind}): its constants are too large")
-            net.constants.update(zip(op.outputs, evaluate(op, args), strict=False))
+            made = evaluate(op, args)
+            if op.kind == "Sign" and net.sign_of_zero == 0:
+                made = (np.sign(net.constants[op.inputs[0]]),)
+            net.constants.update(zip(op.outputs, made, strict=False))
         else:
             kept.append(op)
     net.ops = kept
