@@ -194,6 +194,12 @@ def test_attributes_that_no_layer_has_are_refused(nodes, constants, message, tmp
         convert(save(tmp_path / "m.onnx", nodes, constants, IMAGE))
 
 
+def test_a_bias_of_one_row(tmp_path):
+    nodes = [node("Gemm", ["x", "w", "b"], alpha=0.5, beta=2.0)]
+    done = convert(save(tmp_path / "m.onnx", nodes, {"w": np.ones((4, 3)), "b": [[1, 2, 3]]}))
+    assert done.verification.difference < 1e-6
+
+
 @pytest.mark.parametrize("factor", [2, 3, 4])
 @pytest.mark.parametrize(
     ("how", "turn"),

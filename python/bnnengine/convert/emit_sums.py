@@ -113,5 +113,6 @@ class Sums(Base):
         weight = (weight if op.attributes.get("transB") else weight.T) * np.float32(op.attributes.get("alpha", 1.0))
         value = self._value(op)
         if bias is not None:
+            bias = bias.reshape(-1) if bias.shape[:-1] == (1,) else bias
             bias = np.broadcast_to(bias * np.float32(op.attributes.get("beta", 1.0)), (weight.shape[0],))
         return self._sum(np.ascontiguousarray(weight), bias, (b.BinaryDense, b.Dense), value)
