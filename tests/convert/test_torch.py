@@ -304,6 +304,24 @@ def test_arguments_of_arithmetic(function):
     answers(Called(function), torch.randn(3, 4, 3, 3), binary=0)
 
 
+class InPlace(nn.Module):
+    """Changes its input and a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x):
+        self.calls += 1
+        return F.relu_(x)
+
+
+def test_what_forward_changes_is_no_output():
+    net = nn.Sequential(InPlace(), nn.Flatten(), nn.Linear(12, 3)).eval()
+    done = answers(copy.deepcopy(net), torch.randn(3, 3, 2, 2), binary=0)
+    assert len(done.model.outputs) == 1
+
+
 class Cut(nn.Module):
     """Rows are cut and their halves become channels, by the views of a channel shuffle."""
 

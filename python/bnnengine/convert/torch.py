@@ -122,8 +122,10 @@ def _exported(program: Any, inputs: tuple[torch.Tensor, ...]) -> Net:
             path = next(reversed(stack.values()))[0] if stack else ""
             writer.call(node.target, node.args, node.kwargs, node.name, str(path))
         elif node.op == "output":
-            outputs = [writer.name(value) for value in node.args[0]]
-    writer.net.outputs = outputs[-len(outputs) :]
+            told = zip(node.args[0], program.graph_signature.output_specs, strict=True)
+            # before them stand inputs and buffers that forward changes in place
+            outputs = [writer.name(value) for value, spec in told if spec.kind.name == "USER_OUTPUT"]
+    writer.net.outputs = outputs
     return writer.net
 
 
