@@ -247,6 +247,52 @@ def test_a_recorded_run_is_the_exported_one(monkeypatch):
     assert kinds[0] == kinds[1]
 
 
+def scaled_by_a_number(x):
+    return x * x.abs().mean().item()
+
+
+def branched(x):
+    return x if x.mean() > 0 else -x
+
+
+def through_numpy(x):
+    return x + torch.from_numpy(np.abs(x.mean((2, 3), keepdim=True).numpy()))
+
+
+def a_stale_view(x):
+    means = x.mean((2, 3), keepdim=True)
+    view = means.view(-1)
+    means.relu_().add_(1)
+    return x * view[:, None, None]
+
+
+@pytest.mark.parametrize("function", [scaled_by_a_number, branched, through_numpy, a_stale_view])
+def test_a_recorded_run_that_the_input_decides_is_refused(function):
+    class Data(nn.Conv2d):
+        def forward(self, x):
+            self.weight.data = torch.where(self.weight >= 0, 1.0, -1.0)
+            return function(super().forward(x))
+
+    with pytest.raises(ConvertError, match=r"depend on the numbers of its input: .*\.item"):
+        convert(Data(3, 4, 3), example=torch.randn(1, 3, 5, 5))
+
+
+def test_signs_by_where_are_recorded_too():
+    class Data(nn.Conv2d):
+        def forward(self, x):
+            self.weight.data = torch.where(self.weight >= 0, 1.0, -1.0)
+            return super().forward(torch.where(x >= 0, 1.0, -1.0))
+
+    class Assigned(nn.Module):
+        def forward(self, x):
+            x.data = torch.where(x >= 0, 1.0, -1.0)
+            return x
+
+    for sign in (nn.Identity(), Assigned()):
+        answers(nn.Sequential(sign, Data(3, 4, 3), nn.Flatten()), torch.randn(4, 3, 3, 3), binary=1)
+        answers(nn.Sequential(sign, nn.Conv2d(3, 4, 3), nn.Flatten()), torch.randn(4, 3, 3, 3), binary=0)
+
+
 class Odd(nn.Module):
     def forward(self, x):
         return torch.fft.rfft(x).abs()

@@ -1,7 +1,8 @@
 """PyTorch modules, directly: the ATen operators that torch.export finds in them, as the plain graph.
 
 Where torch.export cannot look through a module (one that assigns `weight.data` in forward, as many binary layers do),
-one run on the example is recorded instead, operator by operator.
+one run on the example is recorded instead, operator by operator, and a second one on
+other numbers, which has to be alike.
 """
 
 from __future__ import annotations
@@ -61,7 +62,13 @@ def read(module: torch.nn.Module, example: Any) -> Net:
         except Exception as error:  # a user's own code
             raise ConvertError(f"example: the module does not run on it: {error}") from error
         try:
-            program = torch.export.export(ready, tuple(x.clone() for x in inputs), strict=False).run_decompositions({})
+            program = torch.export.export(ready, tuple(x.clone() for x in inputs), strict=False)
+            # what an assignment to .data asks; the assignment itself is lost
+            if any("_has_compatible_shallow_copy_type" in str(node.target) for node in program.graph.nodes):
+                return _recorded(ready, inputs)
+            program = program.run_decompositions({})
+        except ConvertError:
+            raise
         except Exception:  # torch.export refuses in many ways
             return _recorded(ready, inputs)
     return _exported(program, inputs)
@@ -178,6 +185,25 @@ def _place(x: torch.Tensor) -> Any:
 
 
 def _recorded(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Net:
+    """The net of a run, which must not hold numbers that the input decided."""
+    net = _run(module, inputs)
+    other = _run(module, tuple(0.5 - 2 * x if x.is_floating_point() else x.flip(0) for x in inputs))
+    if [str(op) for op in net.ops] != [str(op) for op in other.ops] or not _same_constants(net, other):
+        raise ConvertError(
+            "the module's operators depend on the numbers of its input: it takes some out of tensors (.item(), "
+            ".numpy(), an if), or reads a view of what it changed in place: write that with tensors alone, or register "
+            "what stands for such a module (bnnengine.convert.register)"
+        )
+    return net
+
+
+def _same_constants(net: Net, other: Net) -> bool:
+    return net.constants.keys() == other.constants.keys() and all(
+        np.array_equal(x, other.constants[name], equal_nan=x.dtype.kind == "f") for name, x in net.constants.items()
+    )
+
+
+def _run(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Net:
     own = tuple(x.clone() for x in inputs)
     recorder = _Recorder(own)
     with recorder:

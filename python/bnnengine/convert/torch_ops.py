@@ -361,6 +361,10 @@ def _full_like(value: float | None) -> Call:
     return call
 
 
+def _number(w: Writer, a: Arguments, out: str) -> None:
+    w.net.constants[out] = np.asarray(a["s"], np.float32)
+
+
 def _cast(w: Writer, a: Arguments, out: str) -> None:
     kind = str(a.get("dtype", ""))
     known = {"torch.float32": 1, "torch.float64": 1, "torch.int64": 7, "torch.bool": 9, "None": 1, "": 1}
@@ -435,8 +439,8 @@ CALLS: dict[str, Call] = {
     "minimum": _extreme("Min"), "mm": _matmul, "mul": _binary("Mul"), "native_batch_norm": _batch_norm,
     "native_layer_norm": _layer_norm, "ne": _not_equal, "ones_like": _full_like(1.0), "pad": _pad,
     "permute": _permute, "pow": _power, "prelu": _prelu, "relu6": _relu6, "reshape": _view, "round": _round,
-    "rsqrt": _rsqrt, "rsub": _rsub, "sgn": _unary("Sign"), "silu": _silu, "slice": _slice, "softmax": _softmax,
-    "split": _split, "split_with_sizes": _split, "squeeze": _squeeze, "sub": _binary("Sub"),
+    "rsqrt": _rsqrt, "rsub": _rsub, "scalar_tensor": _number, "sgn": _unary("Sign"), "silu": _silu, "slice": _slice,
+    "softmax": _softmax, "split": _split, "split_with_sizes": _split, "squeeze": _squeeze, "sub": _binary("Sub"),
     "sum": _reduce("ReduceSum"),
     "t": _transpose, "to": _cast, "topk": _top_k, "transpose": _transpose, "unsqueeze": _unsqueeze,
     "upsample_nearest2d": _upsample, "view": _view, "where": _where, "zeros_like": _full_like(0.0),
