@@ -293,6 +293,32 @@ def test_signs_by_where_are_recorded_too():
         answers(nn.Sequential(sign, nn.Conv2d(3, 4, 3), nn.Flatten()), torch.randn(4, 3, 3, 3), binary=0)
 
 
+@pytest.mark.parametrize("kind", [torch.float64, torch.float16, torch.bfloat16])
+def test_other_floats(kind):
+    net = nn.Sequential(ByFunction(), ScaledConv(4, 4, 3), nn.Flatten(), nn.Linear(16, 3)).eval().to(kind)
+    done = convert(net, example=torch.randn(1, 4, 4, 4, dtype=kind))
+    assert "PyTorch" in done.verification.by
+    assert done.verification.difference < {torch.bfloat16: 0.05}.get(kind, 0.005)
+
+
+def test_modules_that_take_no_floats_are_compared_with_their_reading():
+    class Pixels(nn.Module):
+        def forward(self, x):
+            return torch.bitwise_or(x, 0).float().flatten(1) if x.dtype != torch.uint8 else x.float().flatten(1) * 2
+
+    done = convert(Pixels(), example=torch.ones(1, 1, 2, 2, dtype=torch.uint8))
+    assert "a reading in NumPy (PyTorch cannot run it on the samples" in done.verification.by
+
+
+def test_scripted_modules_and_odd_samples_are_refused():
+    net, x = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).eval(), torch.randn(2, 1, 2, 2)
+    with pytest.raises(ConvertError, match="a scripted or traced module"):
+        convert(torch.jit.script(net), example=x)
+    for samples in ("abc", torch.randn(2, 1, 2, 2, requires_grad=True)):
+        with pytest.raises(ConvertError, match=r"samples of .*: wanted an array of numbers"):
+            convert(net, example=x, samples=samples)
+
+
 class Odd(nn.Module):
     def forward(self, x):
         return torch.fft.rfft(x).abs()

@@ -77,17 +77,23 @@ def read(module: torch.nn.Module, example: Any) -> Net:
 def runner(module: torch.nn.Module) -> tuple[Run, str]:
     """The module itself."""
     ready = _prepared(module, replaced=False)
+    kind = next((p.dtype for p in ready.parameters() if p.is_floating_point()), torch.float32)
 
     def run(inputs: Mapping[str, Array]) -> list[Array]:
-        with torch.no_grad():
-            made = ready(*(torch.from_numpy(np.array(x)) for x in inputs.values()))
-        return [y.numpy() for y in _tensors(made)]
+        try:
+            with torch.no_grad():
+                made = ready(*(torch.from_numpy(np.array(x)).to(kind) for x in inputs.values()))
+        except Exception as error:  # a user's own code
+            raise ConvertError(f"PyTorch cannot run it on the samples: {error}") from None
+        return [y.double().numpy() for y in _tensors(made)]
 
     return run, f"PyTorch {torch.__version__}"
 
 
 def _prepared(module: torch.nn.Module, *, replaced: bool = True) -> torch.nn.Module:
     """A copy in evaluation mode, on the CPU, without gradients."""
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ConvertError("a scripted or traced module: wanted the one that it was made of, or export it to ONNX")
     try:
         ready = copy.deepcopy(module).eval().cpu()
     except Exception as error:  # a user's own code

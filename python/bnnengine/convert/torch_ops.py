@@ -24,7 +24,9 @@ class Writer:
 
     def constant(self, name: str, tensor: Any) -> None:
         """A tensor that no operator makes."""
-        self.net.constants[name] = tensor.detach().cpu().contiguous().numpy()
+        known = tensor.detach().cpu().contiguous()
+        # NumPy has no bfloat16
+        self.net.constants[name] = (known.float() if str(known.dtype) == "torch.bfloat16" else known).numpy()
 
     def call(self, target: Any, args: Sequence[Any], kwargs: dict[str, Any], name: str, path: str) -> None:
         """An operator's call; its value, or values with :0, :1, ... behind it, get the name.
