@@ -152,7 +152,8 @@ class Engine:
         Args:
             x: array (N, *input_shape) of the input's dtype, N from 0 up; for a network of several inputs a sequence of
                 such arrays, or a mapping by name.
-            out: array (N, *output_shape) to write into, C-contiguous (for several outputs, a sequence of them).
+            out: array (N, *output_shape) to write into, C-contiguous (for several outputs, a sequence of them); none of
+                it may be memory of an input or of another output.
 
         Returns:
             Array (N, *output_shape), or `out`; a tuple of arrays for a network of several outputs.
@@ -164,6 +165,8 @@ class Engine:
         xs = self._arrays(x)
         batch = xs[0].shape[0]
         outs = self._buffers(out, batch)
+        if out is not None:
+            self._check_apart(xs, outs)
         if batch:
             self._plan.run(xs, outs, batch)
         return outs[0] if len(outs) == 1 else tuple(outs)
@@ -214,6 +217,12 @@ class Engine:
             if not (array.flags.c_contiguous and array.flags.writeable and array.flags.aligned):
                 raise InputError(f"out for {name!r}: must be C-contiguous, aligned and writeable")
         return outs
+
+    def _check_apart(self, xs: list[Array], outs: list[Array]) -> None:
+        """Outputs are written while inputs are still read; all of these are contiguous, so that bounds tell."""
+        for i, (array, (name, _, _)) in enumerate(zip(outs, self._out, strict=True)):
+            if any(np.may_share_memory(array, other) for other in (*xs, *outs[:i])):
+                raise InputError(f"out for {name!r}: shares memory with an input or another output: wanted its own")
 
     def warmup(self, batch: int = 1) -> None:
         """Runs once on zeros, so that memory is there and caches are warm before the first request."""
