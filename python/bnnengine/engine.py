@@ -92,12 +92,16 @@ class Engine:
         """Use `Engine.load`, which says what the arguments are."""
         if num_threads is None:
             num_threads = default_num_threads()
-        if isinstance(num_threads, bool) or not isinstance(num_threads, int) or not 1 <= num_threads <= 256:
+        whole = isinstance(num_threads, (int, np.integer)) and not isinstance(num_threads, bool)
+        if not whole or not 1 <= num_threads <= 256:
             raise ValueError(f"num_threads: got {num_threads!r}, wanted a whole number from 1 to 256")
         if isa is None:
             isa = os.environ.get("BNNENGINE_ISA") or None
         if isa is not None and not isinstance(isa, str):
             raise IsaError(f"isa: got {isa!r}, wanted the name of an instruction set or None")
+        for name, limit in (("max_bytes", max_bytes), ("max_macs", max_macs)):
+            if limit is not None and not 1 <= limit < 1 << 64:
+                raise ValueError(f"{name}: got {limit!r}, wanted a whole number from 1 to 2**64 - 1, or None")
         self._options = {"num_threads": num_threads, "isa": isa, "max_bytes": max_bytes, "max_macs": max_macs,
                          "fast_math": fast_math}  # fmt: skip
         self._plan = _core.Plan(data, isa, num_threads, max_bytes or 0, max_macs or 0, fast_math=bool(fast_math))

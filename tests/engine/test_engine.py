@@ -88,6 +88,10 @@ def test_limits(tiny, large):
     with pytest.raises(LimitError, match="the limit"):
         Engine.load(large, max_bytes=100_000)
     assert issubclass(LimitError, MemoryError)
+    for name in ("max_bytes", "max_macs"):
+        for limit in (0, -1, 1 << 64):
+            with pytest.raises(ValueError, match=f"{name}: got {limit}, wanted a whole number"):
+                Engine.load(tiny, **{name: limit})
 
 
 @pytest.mark.parametrize("threads", [0, -1, 257, 2.0, "2", True])
@@ -100,6 +104,7 @@ def test_thread_count_of_the_environment(tiny, monkeypatch, tmp_path):
     monkeypatch.setenv("BNNENGINE_NUM_THREADS", "3")
     assert Engine.load(tiny).num_threads == 3
     assert Engine.load(tiny, num_threads=1).num_threads == 1
+    assert Engine.load(tiny, num_threads=np.int64(2)).num_threads == 2
     for bad in ("0", "many", "-1", "1000"):
         monkeypatch.setenv("BNNENGINE_NUM_THREADS", bad)
         with pytest.raises(ValueError, match="BNNENGINE_NUM_THREADS"):
