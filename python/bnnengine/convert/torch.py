@@ -21,6 +21,11 @@ from bnnengine.convert.ir import Array, Net
 from bnnengine.convert.torch_ops import Writer
 from bnnengine.errors import ConvertError
 
+DECIDED = (
+    "the module's operators depend on the numbers of its input: it takes some out of tensors (.item(), .numpy(), an if) "
+    "or reads a view of what it changed in place: write that with tensors alone, or register what stands for such a "
+    "module (bnnengine.convert.register)"
+)
 _REPLACEMENTS: dict[type, Callable[[Any], torch.nn.Module]] = {}
 
 
@@ -151,6 +156,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for number, x in enumerate(inputs):
             self.names[_place(x)] = f"input_{number}"
             self.writer.net.inputs[f"input_{number}"] = tuple(x.shape)
+        self.moving = set(self.writer.net.inputs)  # what depends on the inputs
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs the operator, and writes it down."""
@@ -158,7 +164,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         named_kwargs = torch.utils._pytree.tree_map_only(torch.Tensor, self.name, kwargs or {})
         made = function(*args, **(kwargs or {}))
         results = [y for y in (made if isinstance(made, (tuple, list)) else (made,)) if isinstance(y, torch.Tensor)]
+        given = {x.name for x in torch.utils._pytree.tree_leaves((named_args, named_kwargs)) if isinstance(x, _Named)}
         if not results:
+            if self.moving & given and function._schema.name in ("aten::_local_scalar_dense", "aten::equal"):
+                raise ConvertError(f"a recorded run: {DECIDED}")
             return made
         name = f"{function.__name__}_{len(self.kept)}"
         self.writer.call(function, named_args, named_kwargs, name, "")
@@ -167,6 +176,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if function._schema.is_mutable:  # views of what was there before are stale now
                 self.names = {p: n for p, n in self.names.items() if p[0] != _place(y)[0]}
             self.names[_place(y)] = f"{name}:{number}" if isinstance(made, (tuple, list)) else name
+            if self.moving & given:
+                self.moving.add(self.names[_place(y)])
         return made
 
     def name(self, x: torch.Tensor) -> Any:
@@ -195,11 +206,7 @@ def _recorded(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Net:
     net = _run(module, inputs)
     other = _run(module, tuple(0.5 - 2 * x if x.is_floating_point() else x.flip(0) for x in inputs))
     if [str(op) for op in net.ops] != [str(op) for op in other.ops] or not _same_constants(net, other):
-        raise ConvertError(
-            "the module's operators depend on the numbers of its input: it takes some out of tensors (.item(), "
-            ".numpy(), an if), or reads a view of what it changed in place: write that with tensors alone, or register "
-            "what stands for such a module (bnnengine.convert.register)"
-        )
+        raise ConvertError(f"two recorded runs differ: {DECIDED}")
     return net
 
 
