@@ -290,6 +290,14 @@ def test_other_sources_are_refused(source, message):
         convert(source)
 
 
+def test_files_that_cannot_be_opened_give_the_systems_error(tmp_path):
+    for path, kind in ((tmp_path / "nothing.onnx", FileNotFoundError), (tmp_path / "folder.onnx", IsADirectoryError)):
+        if kind is IsADirectoryError:
+            path.mkdir()
+        with pytest.raises(kind):
+            convert(path)
+
+
 def test_external_data_stay_below_the_models_folder(tmp_path):
     inside = tmp_path / "model"
     inside.mkdir()
