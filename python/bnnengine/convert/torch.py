@@ -22,8 +22,8 @@ from bnnengine.convert.torch_ops import Writer
 from bnnengine.errors import ConvertError
 
 DECIDED = (
-    "the module's operators depend on the numbers of its input: it takes some out of tensors (.item(), .numpy(), an if) "
-    "or reads a view of what it changed in place: write that with tensors alone, or register what stands for such a "
+    "the module's operators depend on the numbers of its input: it takes some out of tensors (.item(), .numpy(), an if), or "
+    "reads a view of what it changed in place: write that with tensors alone, or register what stands for such a "
     "module (bnnengine.convert.register)"
 )
 _REPLACEMENTS: dict[type, Callable[[Any], torch.nn.Module]] = {}
