@@ -277,7 +277,7 @@ def test_a_recorded_run_that_the_input_decides_is_refused(function):
             self.weight.data = torch.where(self.weight >= 0, 1.0, -1.0)
             return function(super().forward(x))
 
-    with pytest.raises(ConvertError, match=r"depend on the numbers of its input: .*\.item"):
+    with pytest.raises(ConvertError, match=r"depend on the numbers of the input: .*\.item"):
         convert(Data(3, 4, 3), example=torch.randn(1, 3, 5, 5))
 
 

@@ -22,8 +22,8 @@ from bnnengine.convert.torch_ops import Writer
 from bnnengine.errors import ConvertError
 
 DECIDED = (
-    "the module's operators depend on the numbers of its input: it takes some out of tensors (.item(), .numpy(), an if), or "
-    "reads a view of what it changed in place: write that with tensors alone, or register what stands for such a "
+    "its operators depend on the numbers of the input: it takes some out of tensors (.item(), .numpy(), an if), "
+    "or reads a view of what it changed in place: write that with tensors alone, or register what stands for such a "
     "module (bnnengine.convert.register)"
 )
 _REPLACEMENTS: dict[type, Callable[[Any], torch.nn.Module]] = {}
@@ -167,7 +167,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = {x.name for x in torch.utils._pytree.tree_leaves((named_args, named_kwargs)) if isinstance(x, _Named)}
         if not results:
             if self.moving & given and function._schema.name in ("aten::_local_scalar_dense", "aten::equal"):
-                raise ConvertError(f"a recorded run: {DECIDED}")
+                raise ConvertError(f"the module: {DECIDED}")
             return made
         name = f"{function.__name__}_{len(self.kept)}"
         self.writer.call(function, named_args, named_kwargs, name, "")
@@ -206,7 +206,7 @@ def _recorded(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Net:
     net = _run(module, inputs)
     other = _run(module, tuple(0.5 - 2 * x if x.is_floating_point() else x.flip(0) for x in inputs))
     if [str(op) for op in net.ops] != [str(op) for op in other.ops] or not _same_constants(net, other):
-        raise ConvertError(f"two recorded runs differ: {DECIDED}")
+        raise ConvertError(f"the module: two recorded runs differ: {DECIDED}")
     return net
 
 
