@@ -90,6 +90,9 @@ class Engine:
         max_bytes: int | None = None, max_macs: int | None = None, fast_math: bool = False,
     ) -> None:  # fmt: skip
         """Use `Engine.load`, which says what the arguments are."""
+        # as they were given: what is left to the machine is so again where a pickle arrives
+        self._options = {"num_threads": num_threads, "isa": isa, "max_bytes": max_bytes, "max_macs": max_macs,
+                         "fast_math": fast_math}  # fmt: skip
         if num_threads is None:
             num_threads = default_num_threads()
         whole = isinstance(num_threads, (int, np.integer)) and not isinstance(num_threads, bool)
@@ -102,8 +105,6 @@ class Engine:
         for name, limit in (("max_bytes", max_bytes), ("max_macs", max_macs)):
             if limit is not None and not 1 <= limit < 1 << 64:
                 raise ValueError(f"{name}: got {limit!r}, wanted a whole number from 1 to 2**64 - 1, or None")
-        self._options = {"num_threads": num_threads, "isa": isa, "max_bytes": max_bytes, "max_macs": max_macs,
-                         "fast_math": fast_math}  # fmt: skip
         self._plan = _core.Plan(data, isa, num_threads, max_bytes or 0, max_macs or 0, fast_math=bool(fast_math))
         self.inputs = tuple(TensorSpec(*value) for value in self._plan.inputs)
         self.outputs = tuple(TensorSpec(*value) for value in self._plan.outputs)

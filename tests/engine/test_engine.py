@@ -306,6 +306,15 @@ def test_pickle(tiny):
     np.testing.assert_array_equal(engine.predict(X), Y)
 
 
+def test_a_pickle_takes_the_threads_and_the_instruction_set_of_where_it_arrives(tiny, monkeypatch):
+    monkeypatch.setenv("BNNENGINE_NUM_THREADS", "3")
+    monkeypatch.setenv("BNNENGINE_ISA", "ref")
+    packed = pickle.dumps(Engine.load(tiny))
+    monkeypatch.setenv("BNNENGINE_NUM_THREADS", "2")
+    monkeypatch.delenv("BNNENGINE_ISA")
+    assert (pickle.loads(packed).num_threads, pickle.loads(packed).isa) == (2, Engine.load(tiny).isa)
+
+
 @pytest.mark.parametrize("method", ["spawn", "fork"])
 def test_other_processes(large, method):
     if method not in multiprocessing.get_all_start_methods():
