@@ -27,6 +27,7 @@ from bnnengine.spec import TensorSpec
 
 if TYPE_CHECKING:
     from bnnengine.bits import BitTensor
+    from bnnengine.convert import _Callable as _Convert
     from bnnengine.graph import Graph, Value
     from bnnengine.layers import (
         GELU,
@@ -80,6 +81,8 @@ if TYPE_CHECKING:
         Upsample2d,
     )
     from bnnengine.model import Model, Node, Sequential
+
+    convert: _Convert  # a module that can be called, for which type checkers have no word
 
 # What only those need who build networks, and who only load them should not wait for.
 _BUILDING = ("bnnengine.layers", "bnnengine.model", "bnnengine.graph", "bnnengine.bits")

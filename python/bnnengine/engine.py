@@ -90,16 +90,21 @@ class Engine:
         max_bytes: int | None = None, max_macs: int | None = None, fast_math: bool = False,
     ) -> None:  # fmt: skip
         """Use `Engine.load`, which says what the arguments are."""
+        # as they were given: what is left to the machine is so again where a pickle arrives
+        self._options = {"num_threads": num_threads, "isa": isa, "max_bytes": max_bytes, "max_macs": max_macs,
+                         "fast_math": fast_math}  # fmt: skip
         if num_threads is None:
             num_threads = default_num_threads()
-        if isinstance(num_threads, bool) or not isinstance(num_threads, int) or not 1 <= num_threads <= 256:
+        whole = isinstance(num_threads, (int, np.integer)) and not isinstance(num_threads, bool)
+        if not whole or not 1 <= num_threads <= 256:
             raise ValueError(f"num_threads: got {num_threads!r}, wanted a whole number from 1 to 256")
         if isa is None:
             isa = os.environ.get("BNNENGINE_ISA") or None
         if isa is not None and not isinstance(isa, str):
             raise IsaError(f"isa: got {isa!r}, wanted the name of an instruction set or None")
-        self._options = {"num_threads": num_threads, "isa": isa, "max_bytes": max_bytes, "max_macs": max_macs,
-                         "fast_math": fast_math}  # fmt: skip
+        for name, limit in (("max_bytes", max_bytes), ("max_macs", max_macs)):
+            if limit is not None and not 1 <= limit < 1 << 64:
+                raise ValueError(f"{name}: got {limit!r}, wanted a whole number from 1 to 2**64 - 1, or None")
         self._plan = _core.Plan(data, isa, num_threads, max_bytes or 0, max_macs or 0, fast_math=bool(fast_math))
         self.inputs = tuple(TensorSpec(*value) for value in self._plan.inputs)
         self.outputs = tuple(TensorSpec(*value) for value in self._plan.outputs)
@@ -152,8 +157,8 @@ class Engine:
         Args:
             x: array (N, *input_shape) of the input's dtype, N from 0 up; for a network of several inputs a sequence of
                 such arrays, or a mapping by name.
-            out: array (N, *output_shape) to write into, C-contiguous, that shares no memory with an input (for several
-                outputs, a sequence of them).
+            out: array (N, *output_shape) to write into, C-contiguous (for several outputs, a sequence of them); none of
+                it may be memory of an input or of another output.
 
         Returns:
             Array (N, *output_shape), or `out`; a tuple of arrays for a network of several outputs.
@@ -219,10 +224,10 @@ class Engine:
         return outs
 
     def _check_apart(self, xs: list[Array], outs: list[Array]) -> None:
-        """Inputs are still read when the first numbers of an output are written."""
-        for k, (array, (name, _, _)) in enumerate(zip(outs, self._out, strict=True)):
-            if any(np.may_share_memory(array, other) for other in (*xs, *outs[:k])):
-                raise InputError(f"out for {name!r}: shares memory with an input, or with another output")
+        """Outputs are written while inputs are still read; all of these are contiguous, so that bounds tell."""
+        for i, (array, (name, _, _)) in enumerate(zip(outs, self._out, strict=True)):
+            if any(np.may_share_memory(array, other) for other in (*xs, *outs[:i])):
+                raise InputError(f"out for {name!r}: shares memory with an input or another output: wanted its own")
 
     def warmup(self, batch: int = 1) -> None:
         """Runs once on zeros, so that memory is there and caches are warm before the first request."""

@@ -115,7 +115,9 @@ def _replace(model: Model, old: Sequence[Node], layers: Sequence[Layer]) -> Mode
         return Model(model.inputs, tuple(nodes), model.outputs, model.metadata)
     fresh: list[Node] = []
     inputs, left = old[0].inputs, list(old)
+    kept = [n for n in model.nodes if n not in old]
     taken = {node.name for node in model.nodes} | set(model.values)
+    made_elsewhere = {*(spec.name for spec in model.inputs), *(value for n in kept for value in n.outputs)}
     for number, layer in enumerate(layers):
         # named after the first of the old layers that it is one of, or else after the first that is left
         namesake = next((n for n in left if type(n.layer) is type(layer)), left[0] if left else None)
@@ -123,11 +125,13 @@ def _replace(model: Model, old: Sequence[Node], layers: Sequence[Layer]) -> Mode
             left.remove(namesake)
         name = namesake.name if namesake is not None else _another(old[-1].name, taken)
         value = namesake.outputs[0] if namesake is not None and namesake.outputs[0] != result else name
-        made = result if number == len(layers) - 1 else value if value != result else _another(result, taken)
+        # an earlier rewrite may have left a layer's name to the value of another one
+        free = value if value not in {result, *made_elsewhere} else _another(result, taken)
+        made = result if number == len(layers) - 1 else free
         fresh.append(Node(name, layer, inputs, (made,)))
+        made_elsewhere.add(made)
         inputs = (made,)
     at = model.nodes.index(old[-1]) - (len(old) - 1)
-    kept = [n for n in model.nodes if n not in old]
     return Model(model.inputs, (*kept[:at], *fresh, *kept[at:]), model.outputs, model.metadata)
 
 

@@ -54,6 +54,33 @@ def test_demo_without_unicode():
     assert done.stdout.decode("ascii").count("#") > 50
 
 
+def test_demo_without_a_standard_output():
+    command = f"exec {sys.executable} -m bnnengine demo >&-"
+    done = subprocess.run(command, shell=True, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_names_that_an_encoding_lacks_are_escaped(encoding, tmp_path):
+    layers = [Input((4,), "float32"), BinaryDense(np.ones((2, 4)), name="слой")]
+    Sequential(layers, metadata={"labels": '["да", "нет"]'}).save(tmp_path / "m.bnn")
+    np.save(tmp_path / "x.npy", np.array([[1, 2, 3, 4], [0, 0, 0, np.nan]], np.float32))
+    for command in (["inspect", "m.bnn"], ["run", "m.bnn", "x.npy"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "bnnengine", *command], cwd=tmp_path, capture_output=True, check=True,
+            env={"PYTHONIOENCODING": encoding},
+        )  # fmt: skip
+        words = ["слой"] if command[0] == "inspect" else ["да"]
+        assert all(word.encode(encoding, "backslashreplace") in done.stdout for word in words)
+
+
+def test_numbers_that_are_not_finite_are_null_in_json(capsys, tmp_path):
+    Sequential([Input((4,), "float32"), BinaryDense(np.ones((2, 4)))]).save(tmp_path / "m.bnn")
+    np.save(tmp_path / "x.npy", np.full((1, 4), np.inf, np.float32))
+    result = told(capsys, "run", tmp_path / "m.bnn", tmp_path / "x.npy")
+    assert result["outputs"]["binary_dense_1"] == [[{"class": 0, "score": None}]]
+
+
 def test_run(capsys, model, tmp_path):
     x = np.random.default_rng(1).integers(0, 256, (5, 4, 4, 1)).astype(np.uint8)
     np.save(tmp_path / "x.npy", x)

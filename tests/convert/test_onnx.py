@@ -162,6 +162,56 @@ def save(path, nodes, constants=None, shape=(1, 4)):
     return path
 
 
+IMAGE = (1, 4, 5, 6)
+
+
+def pooled(kind, constants=(), **attributes):
+    """An operator on an image, and the mean of what it makes."""
+    first = node(kind, ["x", *constants], ["t"], **attributes)
+    return [first, node("GlobalAveragePool", ["t"], ["p"]), node("Flatten", ["p"])]
+
+
+NORM = {"g": [1, -2, 0.5, 0], "b": np.ones(4), "m": np.zeros(4), "v": np.ones(4)}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants", "message"),
+    [
+        (pooled("MaxPool", kernel_shape=[2, 2], dilations=[1, 2]), {}, r"MaxPool.: dilations: got .1, 2., wanted 1"),
+        (pooled("AveragePool", kernel_shape=[2, 2], dilations=[2, 2]), {}, r"AveragePool.: dilations: got .2, 2."),
+        (pooled("BatchNormalization", "gbmv", training_mode=1), NORM, "training_mode: 1 is not taken"),
+        (pooled("Dropout", ["ratio", "on"]), {"ratio": 0.5, "on": 1}, "training_mode: got True"),
+        (pooled("Resize", ["", "s"], mode="nearest", nearest_mode="ceil"), {"s": [1, 1, 2, 2]}, "half_pixel and ceil"),
+        (pooled("Resize", ["", "s"], mode="nearest", coordinate_transformation_mode="align_corners"),
+         {"s": [1, 1, 1, 3]}, "got align_corners and round_prefer_floor, wanted asymmetric and floor"),
+        (pooled("Resize", ["", "s"], mode="nearest", coordinate_transformation_mode="asymmetric"),
+         {"s": [1, 1, 1, 3]}, "got asymmetric and round_prefer_floor"),
+    ],
+    ids=["max", "average", "norm", "dropout", "ceil", "corners", "asymmetric"],
+)  # fmt: skip
+def test_attributes_that_no_layer_has_are_refused(nodes, constants, message, tmp_path):
+    with pytest.raises(ConvertError, match=message):
+        convert(save(tmp_path / "m.onnx", nodes, constants, IMAGE))
+
+
+def test_a_bias_of_one_row(tmp_path):
+    nodes = [node("Gemm", ["x", "w", "b"], alpha=0.5, beta=2.0)]
+    done = convert(save(tmp_path / "m.onnx", nodes, {"w": np.ones((4, 3)), "b": [[1, 2, 3]]}))
+    assert done.verification.difference < 1e-6
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+@pytest.mark.parametrize(
+    ("how", "turn"),
+    [("asymmetric", "floor"), ("half_pixel", "round_prefer_floor"), ("pytorch_half_pixel", "round_prefer_ceil")],
+)
+def test_resizing_by_whole_factors_repeats_pixels(how, turn, factor, tmp_path):
+    attributes = {"mode": "nearest", "coordinate_transformation_mode": how, "nearest_mode": turn}
+    nodes = [node("Resize", ["x", "", "s"], ["t"], **attributes), node("Flatten", ["t"])]
+    done = convert(save(tmp_path / "m.onnx", nodes, {"s": [1, 1, factor, 1]}, IMAGE))
+    assert done.verification.difference == 0
+
+
 @pytest.mark.parametrize(
     ("nodes", "constants", "message"),
     [
@@ -238,6 +288,14 @@ def test_other_sources_are_refused(source, message):
         bnnengine.convert(source)
     with pytest.raises(ConvertError, match=message):
         convert(source)
+
+
+def test_files_that_cannot_be_opened_give_the_systems_error(tmp_path):
+    for path, kind in ((tmp_path / "nothing.onnx", FileNotFoundError), (tmp_path / "folder.onnx", IsADirectoryError)):
+        if kind is IsADirectoryError:
+            path.mkdir()
+        with pytest.raises(kind):
+            convert(path)
 
 
 def test_external_data_stay_below_the_models_folder(tmp_path):

@@ -247,6 +247,82 @@ def test_a_recorded_run_is_the_exported_one(monkeypatch):
     assert kinds[0] == kinds[1]
 
 
+def scaled_by_a_number(x):
+    return x * x.abs().mean().item()
+
+
+def branched(x):
+    return x if x.mean() > 0 else -x
+
+
+def through_numpy(x):
+    return x + torch.from_numpy(np.abs(x.mean((2, 3), keepdim=True).numpy()))
+
+
+def a_stale_view(x):
+    means = x.mean((2, 3), keepdim=True)
+    view = means.view(-1)
+    means.relu_().add_(1)
+    return x * view[:, None, None]
+
+
+def branched_far_away(x):
+    return x if x.mean() > 1e9 else -x
+
+
+@pytest.mark.parametrize("function", [scaled_by_a_number, branched, branched_far_away, through_numpy, a_stale_view])
+def test_a_recorded_run_that_the_input_decides_is_refused(function):
+    class Data(nn.Conv2d):
+        def forward(self, x):
+            self.weight.data = torch.where(self.weight >= 0, 1.0, -1.0)
+            return function(super().forward(x))
+
+    with pytest.raises(ConvertError, match=r"depend on the numbers of the input: .*\.item"):
+        convert(Data(3, 4, 3), example=torch.randn(1, 3, 5, 5))
+
+
+def test_signs_by_where_are_recorded_too():
+    class Data(nn.Conv2d):
+        def forward(self, x):
+            self.weight.data = torch.where(self.weight >= 0, 1.0, -1.0)
+            return super().forward(torch.where(x >= 0, 1.0, -1.0))
+
+    class Assigned(nn.Module):
+        def forward(self, x):
+            x.data = torch.where(x >= 0, 1.0, -1.0)
+            return x
+
+    for sign in (nn.Identity(), Assigned()):
+        answers(nn.Sequential(sign, Data(3, 4, 3), nn.Flatten()), torch.randn(4, 3, 3, 3), binary=1)
+        answers(nn.Sequential(sign, nn.Conv2d(3, 4, 3), nn.Flatten()), torch.randn(4, 3, 3, 3), binary=0)
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float16, torch.bfloat16])
+def test_other_floats(kind):
+    net = nn.Sequential(ByFunction(), ScaledConv(4, 4, 3), nn.Flatten(), nn.Linear(16, 3)).eval().to(kind)
+    done = convert(net, example=torch.randn(1, 4, 4, 4, dtype=kind))
+    assert "PyTorch" in done.verification.by
+    assert done.verification.difference < {torch.bfloat16: 0.05}.get(kind, 0.005)
+
+
+def test_modules_that_take_no_floats_are_compared_with_their_reading():
+    class Pixels(nn.Module):
+        def forward(self, x):
+            return torch.bitwise_or(x, 0).float().flatten(1) if x.dtype != torch.uint8 else x.float().flatten(1) * 2
+
+    done = convert(Pixels(), example=torch.ones(1, 1, 2, 2, dtype=torch.uint8))
+    assert "a reading in NumPy (PyTorch cannot run it on the samples" in done.verification.by
+
+
+def test_scripted_modules_and_odd_samples_are_refused():
+    net, x = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).eval(), torch.randn(2, 1, 2, 2)
+    with pytest.raises(ConvertError, match="a scripted or traced module"):
+        convert(torch.jit.script(net), example=x)
+    for samples in ("abc", torch.randn(2, 1, 2, 2, requires_grad=True)):
+        with pytest.raises(ConvertError, match=r"samples of .*: wanted an array of numbers"):
+            convert(net, example=x, samples=samples)
+
+
 class Odd(nn.Module):
     def forward(self, x):
         return torch.fft.rfft(x).abs()
@@ -264,6 +340,117 @@ def test_unknown_operators_are_named_with_their_module_and_can_be_registered():
         register(Odd, None)
     with pytest.raises(ConvertError, match="is not known"):
         convert(net, example=torch.randn(1, 3, 4, 4))
+
+
+class Called(nn.Module):
+    """A function of an image, and of weights."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.weight = function, nn.Parameter(torch.randn(4, 4, 1, 1))
+
+    def forward(self, x):
+        return self.function(x, self.weight).mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x, w: torch.div(x, 0.3, rounding_mode="floor"), "Floor.*no layer"),
+        (lambda x, w: torch.div(x, 0.3, rounding_mode="trunc"), "node 'div': rounding_mode: got 'trunc', wanted"),
+        (lambda x, w: F.conv2d(x, torch.round(w, decimals=1)), "node 'round.*': decimals: got 1, wanted 0"),
+    ],
+    ids=["floor", "trunc", "decimals"],
+)
+def test_arguments_that_no_layer_has_are_refused(function, message):
+    with pytest.raises(ConvertError, match=message) as caught:
+        convert(Called(function), example=torch.randn(1, 4, 3, 3))
+    assert "form is not known" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, w: F.conv2d(x, torch.div(w, 0.25, rounding_mode="floor")),
+        lambda x, w: torch.rsub(x, 1.0, alpha=3),
+    ],
+    ids=["weights", "rsub"],
+)
+def test_arguments_of_arithmetic(function):
+    answers(Called(function), torch.randn(3, 4, 3, 3), binary=0)
+
+
+class InPlace(nn.Module):
+    """Changes its input and a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x):
+        self.calls += 1
+        return F.relu_(x)
+
+
+def test_what_forward_changes_is_no_output():
+    net = nn.Sequential(InPlace(), nn.Flatten(), nn.Linear(12, 3)).eval()
+    done = answers(copy.deepcopy(net), torch.randn(3, 3, 2, 2), binary=0)
+    assert len(done.model.outputs) == 1
+
+
+class Cut(nn.Module):
+    """Rows are cut and their halves become channels, by the views of a channel shuffle."""
+
+    def forward(self, x):
+        n, c, h, w = x.shape
+        return x.view(n, c, 2, h // 2, w).transpose(1, 2).reshape(n, 2 * c, h // 2, w)
+
+
+class Flat(nn.Module):
+    """A batch norm over as many positions as channels."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(channels)
+        self.norm.running_mean.uniform_(-2, 2)
+
+    def forward(self, x):
+        return self.norm(x.flatten(2))
+
+
+@pytest.mark.parametrize("route", ["direct", "torchscript"])
+@pytest.mark.parametrize("part", [Cut(), Flat(16)], ids=["cut", "flat"])
+def test_axes_that_are_no_channels(part, route, tmp_path):
+    net = nn.Sequential(nn.Conv2d(3, 16, 1), part, nn.Flatten(), nn.Linear(256, 3)).eval()
+    x = torch.randn(4, 3, 4, 4)
+    answers(net, x, 0, exported(net, x, tmp_path / "m.onnx", route))
+
+
+@pytest.mark.parametrize("route", ["direct", "torchscript"])
+def test_weights_of_zero_stay_zero(route, tmp_path):
+    """Their sign is 0 in PyTorch, so that the layer has weights of two magnitudes."""
+    net, x = nn.Sequential(ByFunction(), ScaledConv(4, 4, 3), nn.Flatten()).eval(), torch.randn(3, 4, 3, 3)
+    net[1].weight.data[0, 0, :2] = 0
+    done = answers(net, x, 0, exported(net, x, tmp_path / "m.onnx", route))
+    assert "more than one magnitude" in done.report.layers[0].reason
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, w: x.mean((2, 3), keepdim=True).expand(-1, -1, 4, 6).sum((2, 3), keepdim=True),
+        lambda x, w: F.conv2d(x.mean((2, 3), keepdim=True).expand_as(x), w.expand(-1, -1, 3, 3), padding=1),
+        lambda x, w: torch.cat([x, x.mean((2, 3), keepdim=True).expand_as(x)], 1),
+        lambda x, w: (x.mean((2, 3), keepdim=True).expand_as(x) * 2).sum((2, 3), keepdim=True),
+        lambda x, w: F.relu(x * x.mean((2, 3), keepdim=True).expand_as(x) - x.mean(1, keepdim=True).expand_as(x)),
+        lambda x, w: x.mean(1, keepdim=True).expand_as(x).sum(1, keepdim=True),
+    ],
+    ids=["sum", "padded", "concat", "constant", "merged", "channels"],
+)
+@pytest.mark.parametrize("route", ["direct", "torchscript"])
+def test_expanded_values(function, route, tmp_path):
+    net, x = Called(function), torch.randn(4, 4, 5, 7)
+    answers(net, x, 0, exported(net, x, tmp_path / "m.onnx", route))
 
 
 @pytest.mark.parametrize(

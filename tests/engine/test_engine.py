@@ -23,6 +23,7 @@ from bnnengine import (
     InputError,
     InputTypeError,
     LimitError,
+    MaxPool2d,
     Model,
     ModelError,
     Node,
@@ -89,6 +90,10 @@ def test_limits(tiny, large):
     with pytest.raises(LimitError, match="the limit"):
         Engine.load(large, max_bytes=100_000)
     assert issubclass(LimitError, MemoryError)
+    for name in ("max_bytes", "max_macs"):
+        for limit in (0, -1, 1 << 64):
+            with pytest.raises(ValueError, match=f"{name}: got {limit}, wanted a whole number"):
+                Engine.load(tiny, **{name: limit})
 
 
 @pytest.mark.parametrize("threads", [0, -1, 257, 2.0, "2", True])
@@ -101,6 +106,7 @@ def test_thread_count_of_the_environment(tiny, monkeypatch, tmp_path):
     monkeypatch.setenv("BNNENGINE_NUM_THREADS", "3")
     assert Engine.load(tiny).num_threads == 3
     assert Engine.load(tiny, num_threads=1).num_threads == 1
+    assert Engine.load(tiny, num_threads=np.int64(2)).num_threads == 2
     for bad in ("0", "many", "-1", "1000"):
         monkeypatch.setenv("BNNENGINE_NUM_THREADS", bad)
         with pytest.raises(ValueError, match="BNNENGINE_NUM_THREADS"):
@@ -300,6 +306,15 @@ def test_pickle(tiny):
     engine = pickle.loads(pickle.dumps(Engine.load(tiny, isa="ref", num_threads=2)))
     assert (engine.isa, engine.num_threads) == ("ref", 2)
     np.testing.assert_array_equal(engine.predict(X), Y)
+
+
+def test_a_pickle_takes_the_threads_and_the_instruction_set_of_where_it_arrives(tiny, monkeypatch):
+    monkeypatch.setenv("BNNENGINE_NUM_THREADS", "3")
+    monkeypatch.setenv("BNNENGINE_ISA", "ref")
+    packed = pickle.dumps(Engine.load(tiny))
+    monkeypatch.setenv("BNNENGINE_NUM_THREADS", "2")
+    monkeypatch.delenv("BNNENGINE_ISA")
+    assert (pickle.loads(packed).num_threads, pickle.loads(packed).isa) == (2, Engine.load(tiny).isa)
 
 
 @pytest.mark.parametrize("method", ["spawn", "fork"])

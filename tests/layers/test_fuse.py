@@ -442,6 +442,14 @@ def test_a_sum_stands_before_the_first_layer_that_reads_it():
         np.testing.assert_array_equal(got, wanted)
 
 
+def test_two_scales_before_a_global_mean():
+    """Both go past it, one after the other: the first one's rewrite names a value as the second one's would."""
+    g = Graph()
+    model = g.model(g(GlobalAveragePool(), 1.0 - g.input((4, 4, 8)) * 3.0))
+    a = random_input(np.random.default_rng(7), model)
+    np.testing.assert_allclose(model.optimize().reference(a), model.reference(a), rtol=1e-5, atol=1e-5)
+
+
 def test_every_rule_is_listed_once():
     assert len(set(fuse.RULES)) == len(fuse.RULES)
     assert {rule.__name__ for rule in fuse.RULES} == set(ALONE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -38,6 +39,22 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _print(text: str) -> None:
+    """To where there is a standard output; what its encoding lacks is escaped."""
+    if sys.stdout is not None:
+        encoding = sys.stdout.encoding or "ascii"
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
+def _plain(value: Any) -> Any:
+    """With null for numbers that are not finite, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; 0 where it went well, 1 where it failed, 2 for words that it does not know."""
     options = parser().parse_args(arguments)
@@ -45,8 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         answer: Answer = command.execute(options)
         result, text, code = answer
-        print(json.dumps(result, indent=2) if options.json else text)
-        sys.stdout.flush()
+        _print(json.dumps(_plain(result), indent=2) if options.json else text)
     except BrokenPipeError:
         sys.stderr.close()
         return 1

@@ -67,7 +67,7 @@ def _show(x: np.ndarray, y: np.ndarray, predicted: np.ndarray) -> str:
     right = np.flatnonzero(predicted == y)
     chosen = [*right[[0, len(right) // 3, 2 * len(right) // 3]], *(wrong[:1] if len(wrong) else right[-1:])]
     try:
-        _SHADES.encode(sys.stdout.encoding or "ascii")
+        _SHADES.encode(getattr(sys.stdout, "encoding", None) or "ascii")
         shades = _SHADES
     except UnicodeEncodeError:
         shades = _ASCII

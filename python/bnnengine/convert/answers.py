@@ -79,7 +79,10 @@ def given_samples(net: ir.Net, given: Any) -> dict[str, Array]:
         raise ConvertError(f"samples: got {sorted(arrays)}, wanted an array for each of {sorted(net.inputs)}")
     found = {}
     for name, shape in net.inputs.items():
-        x = np.asarray(arrays[name], np.float32)
+        try:
+            x = np.asarray(arrays[name], np.float32)
+        except (ValueError, TypeError, RuntimeError) as error:  # the last is PyTorch's
+            raise ConvertError(f"samples of {name!r}: wanted an array of numbers: {error}") from None
         if net.channels_last and x.ndim == 3 and len(shape) == 4 and shape[2] == 1:
             x = x[:, None]  # a sequence is an image one pixel high
         x = x.transpose(0, 3, 1, 2) if net.channels_last and x.ndim == 4 else x

@@ -38,7 +38,7 @@ class Emitter(Sums, Functions, Shapes):
         missing = [name for name in self.net.outputs if name not in self.values]
         if missing:
             raise ConvertError(f"outputs {missing}: constant, or made by nothing")
-        return self.graph.model(*(self._float(self.values[name]) for name in self.net.outputs))
+        return self.graph.model(*(self._float(self._whole(name)) for name in self.net.outputs))
 
     def _take(self, op: Op) -> None:
         handler: Callable[[Op], Value | tuple[Value, ...]] | None = getattr(self, f"_do_{op.kind.lower()}", None)

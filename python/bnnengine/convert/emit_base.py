@@ -20,13 +20,30 @@ class Base:
         self.net, self.graph = net, Graph(name)
         self.values: dict[str, Value] = {}
         self.steps: set[str] = set()  # bits that count as 0 and 1
+        self.wide: dict[str, tuple[int, ...]] = {}  # shapes of the source that values have yet to be expanded to
         self.turns: dict[str, tuple[tuple[int, ...], Value]] = {}  # transposed values: from which, and how
         self.refused: list[str] = []
 
     def _value(self, op: Op, i: int = 0) -> Value:
         if op.inputs[i] not in self.values:
             raise ConvertError(f"input {i}: a constant, wanted a value")
-        return self.values[op.inputs[i]]
+        return self._whole(op.inputs[i])
+
+    def _whole(self, name: str) -> Value:
+        """A value, expanded where it is to be."""
+        if name in self.wide:
+            self.values[name] = self._expanded(self.values[name], self.wide.pop(name))
+        return self.values[name]
+
+    def _expanded(self, value: Value, shape: tuple[int, ...]) -> Value:
+        ours = self._source_shape(value)
+        if shape == ours:
+            return value
+        if len(ours) != 4:
+            raise ConvertError(f"expands {ours} to {shape}, wanted an image, or a sum or product with such a value")
+        if shape[1] != ours[1]:
+            value = self.graph(b.Conv2d(np.ones((shape[1], 1, 1, 1), np.float32)), self._float(value))
+        return self._moved(b.Upsample2d((shape[2] // ours[2], shape[3] // ours[3])), value)
 
     def _constant(self, op: Op, i: int) -> Array | None:
         if len(op.inputs) <= i or not op.inputs[i]:

@@ -19,20 +19,34 @@ class Functions(Base):
     """Emits them, one method a kind."""
 
     def _do_batchnormalization(self, op: Op) -> Value:
+        if op.attributes.get("training_mode"):
+            raise ConvertError("training_mode: 1 is not taken: export the network in evaluation mode")
         gamma, beta, mean, variance = (self._constant(op, i) for i in (1, 2, 3, 4))
         layer = b.BatchNorm(gamma, beta, mean, variance, op.attributes.get("epsilon", 1e-5))
-        return self.graph(layer, self._value(op))
+        value = self._value(op)
+        if len(value.shape) == 2:  # (C, L) in the source, where channels come first
+            return self._turned((1, 0), self.graph(layer, self._turned((1, 0), value)))
+        if len(value.shape) > 3:
+            raise ConvertError(f"got a value of {len(value.shape)} axes without the batch, wanted 1 to 3")
+        return self.graph(layer, value)
 
     def _merge(self, op: Op, layer: b.Layer, constant: Callable[[Value, Array, bool], Value]) -> Value:
         names = op.inputs
         if all(name in self.values for name in names):
-            first, second = (self._float(self.values[name]) for name in names)
+            first, second = (self._float(value) for value in self._broadcast(*names))
             if isinstance(layer, (b.Add, b.Multiply)) and np.prod(second.shape) > np.prod(first.shape):
                 first, second = second, first
             return self.graph(layer, first, second)
         at = 0 if names[0] in self.values else 1
-        value = self._float(self.values[names[at]])
+        value = self._float(self._whole(names[at]))
         return constant(value, self._vector(self.net.constants[names[1 - at]], value), at == 0)
+
+    def _broadcast(self, *names: str) -> list[Value]:
+        """Two operands; one that is expanded to the other's shape stays as it is."""
+        for name, other in (names, names[::-1]):
+            if other not in self.wide and self.wide.get(name) == self._source_shape(self.values[other]):
+                return [self.values[n] for n in names]
+        return [self._whole(name) for name in names]
 
     def _do_add(self, op: Op) -> Value:
         return self._merge(op, b.Add(), lambda v, c, _: v + c)
@@ -84,6 +98,8 @@ class Functions(Base):
 
     def _pool(self, op: Op, kind: Any, **fields: Any) -> Value:
         value = self._value(op)
+        if any(n != 1 for n in op.attributes.get("dilations", ())):
+            raise ConvertError(f"dilations: got {op.attributes['dilations']}, wanted 1")
         kernel = tuple(op.attributes["kernel_shape"])
         top, left, bottom, right = pads_of(op.attributes, value.shape[:2], kernel)
         strides = tuple(op.attributes.get("strides", (1, 1)))
@@ -151,7 +167,7 @@ class Functions(Base):
         bounds = [self.net.constants[name] for name in op.inputs if name in self.net.constants]
         if len(names) != 1 or len(bounds) != 1:
             raise ConvertError("wanted a value and a constant")
-        value = self._float(self.values[names[0]])
+        value = self._float(self._whole(names[0]))
         bound = self._vector(bounds[0], value)
         return self.graph(b.Clip(bound, None) if lower else b.Clip(None, bound), value)
 

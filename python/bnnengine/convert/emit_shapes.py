@@ -30,6 +30,17 @@ class Shapes(Base):
             x = self._float(x)
         return self.graph(b.Pad(sides, fill), x)
 
+    def _do_expand(self, op: Op) -> Value:
+        value, shape = self._value(op), self._constant(op, 1)
+        if shape is None:
+            raise ConvertError("shape: wanted a constant")
+        ours = self._source_shape(value)
+        wanted = np.broadcast_shapes(ours, tuple(int(n) for n in shape))
+        if len(wanted) != len(ours) or wanted[0] not in (1, self._batch()):
+            raise ConvertError(f"shape: got {shape.tolist()}, wanted the batch and {len(ours) - 1} sizes")
+        self.wide[op.outputs[0]] = (1, *wanted[1:])
+        return value
+
     def _do_flatten(self, op: Op) -> Value:
         if op.attributes.get("axis", 1) != 1:
             raise ConvertError(f"axis: got {op.attributes['axis']}, wanted 1")
@@ -45,7 +56,7 @@ class Shapes(Base):
         found = tuple(count // max(known, 1) if n == -1 else n for n in sizes)
         if sizes.count(-1) > 1 or int(np.prod(found)) != count or int(shape[0]) not in (-1, 0, 1, self._batch()):
             raise ConvertError(f"shape: got {shape.tolist()}, wanted the batch first, and {count} numbers behind it")
-        return self._reshaped(value, found)
+        return value if found == ours[1:] else self._reshaped(value, found)
 
     def _do_squeeze(self, op: Op) -> Value:
         value = self._value(op)

@@ -36,6 +36,8 @@ class Sums(Base):
     def _do_binarize(self, op: Op) -> Value:
         value, level = self._float(self._value(op)), self._constant(op, 1)
         assert level is not None
+        if op.attributes.get("per_channel") and len(value.shape) not in (1, 3):
+            raise ConvertError(f"a level a channel of {len(value.shape)} axes without the batch, wanted 1 or 3")
         flat = level.reshape(-1) if op.attributes.get("per_channel") else self._vector(level, value)
         return self.graph(b.Binarize(flat), value)
 
@@ -111,5 +113,6 @@ class Sums(Base):
         weight = (weight if op.attributes.get("transB") else weight.T) * np.float32(op.attributes.get("alpha", 1.0))
         value = self._value(op)
         if bias is not None:
+            bias = bias.reshape(-1) if bias.shape[:-1] == (1,) else bias
             bias = np.broadcast_to(bias * np.float32(op.attributes.get("beta", 1.0)), (weight.shape[0],))
         return self._sum(np.ascontiguousarray(weight), bias, (b.BinaryDense, b.Dense), value)

@@ -57,7 +57,7 @@ def read(path: Path) -> Net:
             if i.name not in constants  # files of IR version 3 list initializers as inputs too
         }
         ops = [_op(node, onnx) for node in graph.node]
-    except ConvertError:
+    except (ConvertError, FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except Exception as error:  # protobuf and onnx raise many kinds
         raise ConvertError(f"{path.name}: not an ONNX file that can be read: {error}") from None

@@ -27,7 +27,10 @@ def fold_constants(net: Net) -> None:
             args = [net.constants[name] if name else None for name in op.inputs]
             if sum(a.size for a in args if a is not None) > MOST_FOLDED:
                 raise ConvertError(f"node {op.name!r} ({op.kind}): its constants are too large")
-            net.constants.update(zip(op.outputs, evaluate(op, args), strict=False))
+            made = evaluate(op, args)
+            if op.kind == "Sign" and net.sign_of_zero == 0:
+                made = (np.sign(net.constants[op.inputs[0]]),)
+            net.constants.update(zip(op.outputs, made, strict=False))
         else:
             kept.append(op)
     net.ops = kept
@@ -39,12 +42,15 @@ def _grows(net: Net, op: Op) -> bool:
 
 
 def drop_identities(net: Net) -> None:
-    """Removes what hands its input on: Identity, Dropout, Cast to float, and Expand, whose readers broadcast."""
+    """Removes what hands its input on: Identity, Dropout, Cast to float, and Expand of constants."""
     names: dict[str, str] = {}
     kept = []
     for op in net.ops:
         op.inputs = [names.get(name, name) for name in op.inputs]
-        if op.kind in ("Identity", "Dropout", "Expand") or (op.kind == "Cast" and op.attributes.get("to") in (1, 11)):
+        if op.kind == "Dropout" and len(op.inputs) > 2 and np.any(net.constants.get(op.inputs[2], False)):
+            raise ConvertError(f"node {op.name!r} (Dropout): training_mode: got True: export it in evaluation mode")
+        same = op.kind in ("Identity", "Dropout") or (op.kind == "Cast" and op.attributes.get("to") in (1, 11))
+        if same or (op.kind == "Expand" and op.inputs[0] in net.constants):  # what reads a constant broadcasts it
             names[op.outputs[0]] = op.inputs[0]
         else:
             kept.append(op)

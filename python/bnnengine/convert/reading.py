@@ -167,7 +167,7 @@ def resize_factors(a: Mapping[str, Any], shape: tuple[int, ...], rest: Sequence[
     """The factor of each axis, from the scales or sizes behind an image's shape (Resize, Upsample).
 
     Raises:
-        ConvertError: it interpolates, or the factors are not whole.
+        ConvertError: it interpolates, the factors are not whole, or it takes other pixels than repeating would.
     """
     mode = a.get("mode", b"nearest")
     if mode not in ("nearest", b"nearest"):
@@ -178,7 +178,26 @@ def resize_factors(a: Mapping[str, Any], shape: tuple[int, ...], rest: Sequence[
     factors = [float(n) / size for n, size in zip(given, shape, strict=True)] if len(rest) == 3 else given.tolist()
     if any(f < 1 or f > 64 or f != int(f) for f in factors):
         raise ConvertError(f"scales: got {factors}, wanted whole numbers from 1 to 64")
+    keys = (("coordinate_transformation_mode", b"half_pixel"), ("nearest_mode", b"round_prefer_floor"))
+    how, turn = (value.decode() if isinstance(value := a.get(key, none), bytes) else value for key, none in keys)
+    if not all(_repeats(how, turn, int(f)) for f in factors):
+        raise ConvertError(f"{keys[0][0]} and {keys[1][0]}: got {how} and {turn}, wanted asymmetric and floor")
     return [int(f) for f in factors]
+
+
+def _repeats(how: str, turn: str, factor: int) -> bool:
+    """Whether every output that a pixel grows to is that pixel, by ONNX's formulas of where it lies and rounding."""
+    nearest: dict[str, Callable[[Array], Array]] = {
+        "floor": np.floor,
+        "ceil": np.ceil,
+        "round_prefer_floor": lambda x: np.ceil(x - 0.5),
+        "round_prefer_ceil": lambda x: np.floor(x + 0.5),
+    }
+    starts = {"asymmetric": 0.0, "tf_half_pixel_for_nn": 0.5}
+    starts |= dict.fromkeys(("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel"), 0.5 - factor / 2)
+    if factor == 1:
+        return True
+    return how in starts and turn in nearest and not nearest[turn]((np.arange(factor) + starts[how]) / factor).any()
 
 
 _ROUNDINGS: dict[str, Callable[[Array], Array]] = {

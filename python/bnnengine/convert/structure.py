@@ -10,14 +10,23 @@ from bnnengine.convert.ir import Array, Net, Op
 def find_channel_shuffles(net: Net) -> None:
     """Channels as (groups, C / groups), swapped, and flat again (ShuffleNet, arXiv:1707.01083)."""
     made = {op.outputs[0]: op for op in net.ops}
+    kept = []
     for op in net.ops:
+        kept.append(op)
         swap = made.get(op.inputs[0]) if op.kind == "Reshape" else None
         cut = made.get(swap.inputs[0]) if swap is not None and swap.kind == "Transpose" else None
         if swap is None or cut is None or cut.kind != "Reshape" or swap.attributes.get("perm") != [0, 2, 1, 3, 4]:
             continue
         parts, whole = (net.constants.get(o.inputs[1]) for o in (cut, op))
-        if parts is not None and whole is not None and parts.size == 5 and whole.size == 4:
-            op.kind, op.inputs, op.attributes = "ChannelShuffle", [cut.inputs[0]], {"groups": int(parts[1])}
+        if parts is None or whole is None or parts.size != 5 or whole.size != 4 or parts[1] < 1 or whole[2:].min() < 1:
+            continue
+        if (parts[3:] == whole[2:]).all():  # what is cut may have been of another shape before
+            image = f"{op.outputs[0]}.image"
+            kept[-1:] = [
+                Op("Reshape", [cut.inputs[0], op.inputs[1]], [image], {}, op.name),
+                Op("ChannelShuffle", [image], op.outputs, {"groups": int(parts[1])}, op.name),
+            ]
+    net.ops = kept
 
 
 def _padding(net: Net, pad: Op) -> tuple[Array, float] | None:

@@ -1,7 +1,8 @@
 """PyTorch modules, directly: the ATen operators that torch.export finds in them, as the plain graph.
 
 Where torch.export cannot look through a module (one that assigns `weight.data` in forward, as many binary layers do),
-one run on the example is recorded instead, operator by operator.
+one run on the example is recorded instead, operator by operator, and a second one on
+other numbers, which has to be alike.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ from bnnengine.convert.ir import Array, Net
 from bnnengine.convert.torch_ops import Writer
 from bnnengine.errors import ConvertError
 
+DECIDED = (
+    "its operators depend on the numbers of the input: it takes some out of tensors (.item(), .numpy(), an if), "
+    "or reads a view of what it changed in place: write that with tensors alone, or register what stands for such a "
+    "module (bnnengine.convert.register)"
+)
 _REPLACEMENTS: dict[type, Callable[[Any], torch.nn.Module]] = {}
 
 
@@ -61,7 +67,13 @@ def read(module: torch.nn.Module, example: Any) -> Net:
         except Exception as error:  # a user's own code
             raise ConvertError(f"example: the module does not run on it: {error}") from error
         try:
-            program = torch.export.export(ready, tuple(x.clone() for x in inputs), strict=False).run_decompositions({})
+            program = torch.export.export(ready, tuple(x.clone() for x in inputs), strict=False)
+            # what an assignment to .data asks; the assignment itself is lost
+            if any("_has_compatible_shallow_copy_type" in str(node.target) for node in program.graph.nodes):
+                return _recorded(ready, inputs)
+            program = program.run_decompositions({})
+        except ConvertError:
+            raise
         except Exception:  # torch.export refuses in many ways
             return _recorded(ready, inputs)
     return _exported(program, inputs)
@@ -70,17 +82,23 @@ def read(module: torch.nn.Module, example: Any) -> Net:
 def runner(module: torch.nn.Module) -> tuple[Run, str]:
     """The module itself."""
     ready = _prepared(module, replaced=False)
+    kind = next((p.dtype for p in ready.parameters() if p.is_floating_point()), torch.float32)
 
     def run(inputs: Mapping[str, Array]) -> list[Array]:
-        with torch.no_grad():
-            made = ready(*(torch.from_numpy(np.array(x)) for x in inputs.values()))
-        return [y.numpy() for y in _tensors(made)]
+        try:
+            with torch.no_grad():
+                made = ready(*(torch.from_numpy(np.array(x)).to(kind) for x in inputs.values()))
+        except Exception as error:  # a user's own code
+            raise ConvertError(f"PyTorch cannot run it on the samples: {error}") from None
+        return [y.double().numpy() for y in _tensors(made)]
 
     return run, f"PyTorch {torch.__version__}"
 
 
 def _prepared(module: torch.nn.Module, *, replaced: bool = True) -> torch.nn.Module:
     """A copy in evaluation mode, on the CPU, without gradients."""
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ConvertError("a scripted or traced module: wanted the one that it was made of, or export it to ONNX")
     try:
         ready = copy.deepcopy(module).eval().cpu()
     except Exception as error:  # a user's own code
@@ -122,8 +140,10 @@ def _exported(program: Any, inputs: tuple[torch.Tensor, ...]) -> Net:
             path = next(reversed(stack.values()))[0] if stack else ""
             writer.call(node.target, node.args, node.kwargs, node.name, str(path))
         elif node.op == "output":
-            outputs = [writer.name(value) for value in node.args[0]]
-    writer.net.outputs = outputs[-len(outputs) :]
+            told = zip(node.args[0], program.graph_signature.output_specs, strict=True)
+            # before them stand inputs and buffers that forward changes in place
+            outputs = [writer.name(value) for value, spec in told if spec.kind.name == "USER_OUTPUT"]
+    writer.net.outputs = outputs
     return writer.net
 
 
@@ -136,6 +156,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for number, x in enumerate(inputs):
             self.names[_place(x)] = f"input_{number}"
             self.writer.net.inputs[f"input_{number}"] = tuple(x.shape)
+        self.moving = set(self.writer.net.inputs)  # what depends on the inputs
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs the operator, and writes it down."""
@@ -143,7 +164,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         named_kwargs = torch.utils._pytree.tree_map_only(torch.Tensor, self.name, kwargs or {})
         made = function(*args, **(kwargs or {}))
         results = [y for y in (made if isinstance(made, (tuple, list)) else (made,)) if isinstance(y, torch.Tensor)]
+        given = {x.name for x in torch.utils._pytree.tree_leaves((named_args, named_kwargs)) if isinstance(x, _Named)}
         if not results:
+            if self.moving & given and function._schema.name in ("aten::_local_scalar_dense", "aten::equal"):
+                raise ConvertError(f"the module: {DECIDED}")
             return made
         name = f"{function.__name__}_{len(self.kept)}"
         self.writer.call(function, named_args, named_kwargs, name, "")
@@ -152,6 +176,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if function._schema.is_mutable:  # views of what was there before are stale now
                 self.names = {p: n for p, n in self.names.items() if p[0] != _place(y)[0]}
             self.names[_place(y)] = f"{name}:{number}" if isinstance(made, (tuple, list)) else name
+            if self.moving & given:
+                self.moving.add(self.names[_place(y)])
         return made
 
     def name(self, x: torch.Tensor) -> Any:
@@ -176,6 +202,21 @@ def _place(x: torch.Tensor) -> Any:
 
 
 def _recorded(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Net:
+    """The net of a run, which must not hold numbers that the input decided."""
+    net = _run(module, inputs)
+    other = _run(module, tuple(0.5 - 2 * x if x.is_floating_point() else x.flip(0) for x in inputs))
+    if [str(op) for op in net.ops] != [str(op) for op in other.ops] or not _same_constants(net, other):
+        raise ConvertError(f"the module: two recorded runs differ: {DECIDED}")
+    return net
+
+
+def _same_constants(net: Net, other: Net) -> bool:
+    return net.constants.keys() == other.constants.keys() and all(
+        np.array_equal(x, other.constants[name], equal_nan=x.dtype.kind == "f") for name, x in net.constants.items()
+    )
+
+
+def _run(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Net:
     own = tuple(x.clone() for x in inputs)
     recorder = _Recorder(own)
     with recorder:

@@ -24,7 +24,9 @@ class Writer:
 
     def constant(self, name: str, tensor: Any) -> None:
         """A tensor that no operator makes."""
-        self.net.constants[name] = tensor.detach().cpu().contiguous().numpy()
+        known = tensor.detach().cpu().contiguous()
+        # NumPy has no bfloat16
+        self.net.constants[name] = (known.float() if str(known.dtype) == "torch.bfloat16" else known).numpy()
 
     def call(self, target: Any, args: Sequence[Any], kwargs: dict[str, Any], name: str, path: str) -> None:
         """An operator's call; its value, or values with :0, :1, ... behind it, get the name.
@@ -50,6 +52,8 @@ class Writer:
         bound |= {a.name: value for a, value in zip(schema.arguments, args, strict=False)} | kwargs
         try:
             CALLS[kind](self, bound, name)
+        except ConvertError:
+            raise
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise ConvertError(f"node {name!r} ({target}): its form is not known: {error!r}") from error
 
@@ -103,7 +107,22 @@ def _binary(kind: str) -> Call:
 
 
 def _rsub(w: Writer, a: Arguments, out: str) -> None:
-    w.emit("Sub", [w.name(a["other"]), w.name(a["self"])], out)
+    _binary("Sub")(w, {"self": a["other"], "other": a["self"], "alpha": a["alpha"]}, out)
+
+
+def _div(w: Writer, a: Arguments, out: str) -> None:
+    if a.get("rounding_mode") not in (None, "floor"):
+        raise ConvertError(f"node {out!r}: rounding_mode: got {a['rounding_mode']!r}, wanted None or 'floor'")
+    quotient = out if a.get("rounding_mode") is None else f"{out}.quotient"
+    w.emit("Div", [w.name(a["self"]), w.name(a["other"])], quotient)
+    if quotient != out:
+        w.emit("Floor", [quotient], out)
+
+
+def _round(w: Writer, a: Arguments, out: str) -> None:
+    if a.get("decimals"):
+        raise ConvertError(f"node {out!r}: decimals: got {a['decimals']}, wanted 0")
+    w.emit("Round", [w.name(a["self"])], out)
 
 
 def _not_equal(w: Writer, a: Arguments, out: str) -> None:
@@ -344,6 +363,10 @@ def _full_like(value: float | None) -> Call:
     return call
 
 
+def _number(w: Writer, a: Arguments, out: str) -> None:
+    w.net.constants[out] = np.asarray(a["s"], np.float32)
+
+
 def _cast(w: Writer, a: Arguments, out: str) -> None:
     kind = str(a.get("dtype", ""))
     known = {"torch.float32": 1, "torch.float64": 1, "torch.int64": 7, "torch.bool": 9, "None": 1, "": 1}
@@ -399,15 +422,15 @@ SAME = ("alias", "clone", "contiguous", "detach", "dropout", "feature_dropout", 
 CALLS: dict[str, Call] = {
     **{kind: _unary("Identity") for kind in SAME},
     **{kind.lower(): _unary(kind) for kind in (
-        "Abs", "Ceil", "Erf", "Exp", "Floor", "HardSwish", "Log", "Neg", "Reciprocal", "Relu", "Round", "Sigmoid",
-        "Sign", "Sqrt", "Tanh")},
+        "Abs", "Ceil", "Erf", "Exp", "Floor", "HardSwish", "Log", "Neg", "Reciprocal", "Relu", "Sigmoid", "Sign",
+        "Sqrt", "Tanh")},
     "_adaptive_avg_pool2d": _adaptive_pool, "_native_batch_norm_legit_no_training": _batch_norm,
     "_prelu_kernel": _prelu, "_softmax": _softmax, "_to_copy": _cast, "_unsafe_view": _view,
     "adaptive_avg_pool2d": _adaptive_pool, "add": _binary("Add"), "addmm": _addmm, "argmax": _arg_max,
     "avg_pool2d": _average_pool, "batch_norm": _batch_norm, "bitwise_not": _unary("Not"), "cat": _cat,
     "channel_shuffle": _shuffle, "chunk": _split, "clamp": _clip, "clamp_max": _clip, "clamp_min": _clip,
     "copy": _unary("Identity", "src"),
-    "constant_pad_nd": _pad, "conv2d": _conv, "convolution": _conv, "div": _binary("Div"), "eq": _binary("Equal"),
+    "constant_pad_nd": _pad, "conv2d": _conv, "convolution": _conv, "div": _div, "eq": _binary("Equal"),
     "expand": _expand, "expand_as": _expand,
     "broadcast_to": _expand, "select": _select, "flatten": _flatten,
     "full_like": _full_like(None), "ge": _binary("GreaterOrEqual"), "gelu": _gelu,
@@ -417,9 +440,10 @@ CALLS: dict[str, Call] = {
     "max_pool2d_with_indices": _max_pool, "maximum": _extreme("Max"), "mean": _reduce("ReduceMean"),
     "minimum": _extreme("Min"), "mm": _matmul, "mul": _binary("Mul"), "native_batch_norm": _batch_norm,
     "native_layer_norm": _layer_norm, "ne": _not_equal, "ones_like": _full_like(1.0), "pad": _pad,
-    "permute": _permute, "pow": _power, "prelu": _prelu, "relu6": _relu6, "reshape": _view, "rsqrt": _rsqrt,
-    "rsub": _rsub, "sgn": _unary("Sign"), "silu": _silu, "slice": _slice, "softmax": _softmax, "split": _split,
-    "split_with_sizes": _split, "squeeze": _squeeze, "sub": _binary("Sub"), "sum": _reduce("ReduceSum"),
+    "permute": _permute, "pow": _power, "prelu": _prelu, "relu6": _relu6, "reshape": _view, "round": _round,
+    "rsqrt": _rsqrt, "rsub": _rsub, "scalar_tensor": _number, "sgn": _unary("Sign"), "silu": _silu, "slice": _slice,
+    "softmax": _softmax, "split": _split, "split_with_sizes": _split, "squeeze": _squeeze, "sub": _binary("Sub"),
+    "sum": _reduce("ReduceSum"),
     "t": _transpose, "to": _cast, "topk": _top_k, "transpose": _transpose, "unsqueeze": _unsqueeze,
     "upsample_nearest2d": _upsample, "view": _view, "where": _where, "zeros_like": _full_like(0.0),
 }  # fmt: skip
