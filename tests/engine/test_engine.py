@@ -216,6 +216,19 @@ def test_outs_that_overlap():
             engine.predict(x, out=outs)
 
 
+def test_outs_that_share_memory_with_inputs_are_refused():
+    """A pool would read what it has written."""
+    engine = Engine(Sequential([Input((4, 4, 2), "float32"), MaxPool2d(3, 1, 1)]).to_bytes())
+    memory = np.random.default_rng(0).standard_normal(2 * 32 + 16).astype(np.float32)
+    x, shifted, behind = (memory[i : i + 32].reshape(1, 4, 4, 2) for i in (0, 16, 32))
+    expected = engine.predict(x)
+    for out in (x, shifted):
+        with pytest.raises(InputError, match="out for 'max_pool2d_1': shares memory with an input"):
+            engine.predict(x, out=out)
+    np.testing.assert_array_equal(engine.predict(x, out=behind), expected)
+    np.testing.assert_array_equal(engine.predict(behind[:0], out=behind[:0]), expected[:0])
+
+
 def test_several_inputs_and_outputs():
     inputs = (TensorSpec("a", "uint8", (4,)), TensorSpec("b", "float32", (3,)))
     nodes = (
