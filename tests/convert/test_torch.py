@@ -1,6 +1,7 @@
 """PyTorch modules, directly, in every style in which binary layers are written by hand."""
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -359,8 +360,9 @@ class Called(nn.Module):
         (lambda x, w: torch.div(x, 0.3, rounding_mode="floor"), "Floor.*no layer"),
         (lambda x, w: torch.div(x, 0.3, rounding_mode="trunc"), "node 'div': rounding_mode: got 'trunc', wanted"),
         (lambda x, w: F.conv2d(x, torch.round(w, decimals=1)), "node 'round.*': decimals: got 1, wanted 0"),
+        (lambda x, w: x[:1], r"a slice of the batch: got \[0:1\], wanted all of its samples"),
     ],
-    ids=["floor", "trunc", "decimals"],
+    ids=["floor", "trunc", "decimals", "batch"],
 )
 def test_arguments_that_no_layer_has_are_refused(function, message):
     with pytest.raises(ConvertError, match=message) as caught:
@@ -468,6 +470,16 @@ def test_verify_takes_modules_too(tmp_path):
     convert(net, tmp_path / "m.bnn", example=x)
     found = verify(net, tmp_path / "m.bnn", x, example=x)
     assert (found.samples, found.top1) == (7, 1)
+
+
+def test_answers_that_differ_are_warned_of():
+    """A sign of what a ReLU gives is 0 or 1 in PyTorch, and never -1 here."""
+    net = nn.Sequential(nn.Flatten(), nn.ReLU(), ByFunction(), nn.Linear(48, 3)).eval()
+    with pytest.warns(UserWarning, match="Sequential: 8 samples .*\n.*\nanswers differ by more than rounding explains"):
+        assert convert(net, example=torch.randn(1, 3, 4, 4)).verification.differs
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not convert(net[2:], example=torch.randn(1, 48)).verification.differs
 
 
 def test_zeros_before_a_sign_are_counted():

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,9 @@ def convert(
             samples have another top-1.
         check: False leaves the comparison out.
 
+    Warns:
+        UserWarning: the answers differ by more than rounding explains (`Verification.differs`).
+
     Raises:
         ConvertError: the source cannot be read, or holds operators that cannot be taken, each named with the reason;
             or `strict` found something. The target is then not written.
@@ -81,6 +85,8 @@ def convert(
     report = Report(layers_of(model), sources.size(source), len(packed), found)
     if strict:
         _refuse(report, label)
+    if found is not None and found.differs:
+        warnings.warn(f"{label}: {found}", stacklevel=3)
     if target is not None:
         model.save(target)
     return Conversion(model, report)

@@ -16,6 +16,8 @@ from bnnengine.errors import BnnError, ConvertError
 
 Run = Callable[[Mapping[str, Array]], list[Array]]
 
+MOST_DIFFERENCE = 0.05
+
 
 @dataclass(frozen=True)
 class Verification:
@@ -38,14 +40,22 @@ class Verification:
     ties: int
     zeros: int
 
+    @property
+    def differs(self) -> bool:
+        """More than a value within rounding of a threshold explains: another top-1, or a difference above 5 %."""
+        return self.top1 < 1 or not self.difference <= MOST_DIFFERENCE
+
     def __str__(self) -> str:
-        """One line, and another one where sign(0) mattered."""
+        """One line, and others where sign(0) mattered and where the answers are not the source's."""
         text = (
             f"{self.samples} samples against {self.by}: largest difference {self.difference:.2g} (relative), "
             f"same top-1 {self.top1:.2%}, ties {self.ties}"
         )
         told = f"\nsign(0): {self.zeros} values before a sign were 0, for which the source has 0 and the packed one +1"
-        return text + (told if self.zeros else "")
+        wrong = (
+            "\nanswers differ by more than rounding explains: try samples of your own, and tell us if they do too"
+        )
+        return text + (told if self.zeros else "") + (wrong if self.differs else "")
 
 
 MOST_NUMBERS = 1 << 24  # of random samples

@@ -322,10 +322,12 @@ def _slice(w: Writer, a: Arguments, out: str) -> None:
     axis = int(a["dim"])
     start, stop = a["start"] or 0, a["end"]
     bounds = (start, w.shape(a["self"])[axis] if stop is None else stop, axis, a["step"])
-    if axis == 0 and start == 0 and (stop is None or stop >= 1):  # of the batch, which is 1 here
+    most = np.iinfo(np.int64).max
+    if axis == 0 and a["step"] == 1 and start == 0 and (stop is None or stop >= most):
         w.emit("Identity", [w.name(a["self"])], out)
         return
-    most = np.iinfo(np.int64).max
+    if axis == 0:
+        raise ConvertError(f"node {out!r}: a slice of the batch: got [{start}:{stop}], wanted all of its samples")
     known = [w.known(np.array([min(int(n), most)], np.int64)) for n in bounds]
     w.emit("Slice", [w.name(a["self"]), *known], out)
 
