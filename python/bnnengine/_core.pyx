@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from bnnengine.errors import BnnError, FormatError, IsaError, LimitError, ModelError, VersionError
+from bnnengine.errors import BnnError, FormatError, InputError, IsaError, LimitError, ModelError, VersionError
 
 cimport cython
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
@@ -123,6 +123,17 @@ cdef object _exception(const bnn_error *error):
     kinds = {BNN_E_FORMAT: FormatError, BNN_E_VERSION: VersionError, BNN_E_MODEL: ModelError, BNN_E_LIMIT: LimitError,
              BNN_E_ISA: IsaError, BNN_E_ARGUMENT: ValueError}
     return kinds.get(error.status, BnnError)(message)
+
+
+cdef bint _overlaps(const Py_buffer *buffers, int last):
+    """Whether a buffer has memory of one before it."""
+    cdef const char *begin = <const char *>buffers[last].buf
+    cdef const char *other
+    for i in range(last):
+        other = <const char *>buffers[i].buf
+        if begin < other + buffers[i].len and other < begin + buffers[last].len:
+            return True
+    return False
 
 
 cdef tuple _shape(const bnn_spec *spec):
@@ -363,7 +374,8 @@ cdef class Plan:
     def run(self, list inputs, list outputs, size_t batch, list step_ns=None):
         """Runs `batch` samples from C-contiguous input buffers into C-contiguous output buffers, without the GIL.
 
-        The caller has checked dtypes and shapes. step_ns, a list, receives the nanoseconds of each step.
+        The caller has checked dtypes and shapes. Outputs are written while inputs are still read, so one that shares
+        memory with an input, or with another output, is an InputError. step_ns, a list, receives the nanoseconds of each step.
         """
         cdef Py_buffer buffers[2 * MOST_VALUES]
         cdef const void *ins[MOST_VALUES]
@@ -380,6 +392,9 @@ cdef class Plan:
                 PyObject_GetBuffer(outputs[i], &buffers[held], PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
                 outs[i] = buffers[held].buf
                 held += 1
+                if _overlaps(buffers, held - 1):
+                    raise InputError(f"out for {self.outputs[i][0]!r}: shares memory with an input or another output: "
+                                     "wanted its own")
             if step_ns is not None:
                 times = <uint64_t *>calloc(self.steps, sizeof(uint64_t))
                 if times == NULL:

@@ -170,8 +170,6 @@ class Engine:
         xs = self._arrays(x)
         batch = xs[0].shape[0]
         outs = self._buffers(out, batch)
-        if out is not None:
-            self._check_apart(xs, outs)
         if batch:
             self._plan.run(xs, outs, batch)
         return outs[0] if len(outs) == 1 else tuple(outs)
@@ -222,12 +220,6 @@ class Engine:
             if not (array.flags.c_contiguous and array.flags.writeable and array.flags.aligned):
                 raise InputError(f"out for {name!r}: must be C-contiguous, aligned and writeable")
         return outs
-
-    def _check_apart(self, xs: list[Array], outs: list[Array]) -> None:
-        """Outputs are written while inputs are still read; all of these are contiguous, so that bounds tell."""
-        for i, (array, (name, _, _)) in enumerate(zip(outs, self._out, strict=True)):
-            if any(np.may_share_memory(array, other) for other in (*xs, *outs[:i])):
-                raise InputError(f"out for {name!r}: shares memory with an input or another output: wanted its own")
 
     def warmup(self, batch: int = 1) -> None:
         """Runs once on zeros, so that memory is there and caches are warm before the first request."""

@@ -52,9 +52,7 @@ class Verification:
             f"same top-1 {self.top1:.2%}, ties {self.ties}"
         )
         told = f"\nsign(0): {self.zeros} values before a sign were 0, for which the source has 0 and the packed one +1"
-        wrong = (
-            "\nanswers differ by more than rounding explains: try samples of your own, and tell us if they do too"
-        )
+        wrong = "\nanswers differ by more than rounding explains: try samples of your own, and tell us if they do too"
         return text + (told if self.zeros else "") + (wrong if self.differs else "")
 
 
