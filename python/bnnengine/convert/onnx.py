@@ -109,6 +109,7 @@ def _qonnx(path: Path) -> tuple[Run, str] | None:
         from qonnx.core.onnx_exec import execute_onnx
         from qonnx.transformation.infer_shapes import InferShapes
 
+        execute: Any = execute_onnx  # without types
         model: Any = ModelWrapper(str(path))
         if not any(node.domain in QONNX_DOMAINS for node in model.graph.node):
             return None
@@ -118,7 +119,7 @@ def _qonnx(path: Path) -> tuple[Run, str] | None:
 
     def run(inputs: Mapping[str, Array]) -> list[Array]:
         try:
-            made: Any = execute_onnx(model, dict(inputs))  # type: ignore[no-untyped-call]
+            made = execute(model, dict(inputs))
         except Exception as error:  # as above
             raise ConvertError(f"{path.name}: QONNX's executor cannot run it: {error}") from None
         return [made[o.name] for o in model.graph.output]

@@ -4,7 +4,6 @@
 #include "../kernels.h"
 
 #include <immintrin.h>
-#include <string.h>
 
 static inline __m256i load(const int32_t *x) { return _mm256_loadu_si256((const __m256i *)(const void *)x); }
 
@@ -19,17 +18,11 @@ static inline uint32_t bits32(const int32_t *acc, const int32_t *least) {
     return ~(uint32_t)_mm256_movemask_epi8(bytes);
 }
 
-static void bits(const int32_t *acc, size_t pixels, size_t n, const int32_t *least, const uint64_t *flip,
-                 uint64_t *out) {
-    size_t words = bnn_words(n);
-    uint64_t last = bnn_tail_mask(n);
-    for (size_t p = 0; p < pixels; p++, acc += words * 64)
-        for (size_t w = 0; w < words; w++) {
-            const int32_t *a = acc + w * 64, *l = least + w * 64;
-            uint64_t word = bits32(a, l) | (uint64_t)bits32(a + 32, l + 32) << 32;
-            *out++ = (w + 1 == words ? word & last : word) ^ flip[w];
-        }
+static inline uint64_t bits64(const int32_t *acc, const int32_t *least) {
+    return bits32(acc, least) | (uint64_t)bits32(acc + 32, least + 32) << 32;
 }
+
+#include "settle_body.h"
 
 static void floats(const int32_t *acc, size_t pixels, size_t n, const float *scale, const float *bias, float *y) {
     for (size_t p = 0; p < pixels; p++, acc += bnn_round_up(n, BNN_BLOCK), y += n) {

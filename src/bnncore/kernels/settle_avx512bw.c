@@ -14,16 +14,7 @@ static inline uint64_t bits64(const int32_t *acc, const int32_t *least) {
     return word;
 }
 
-static void bits(const int32_t *acc, size_t pixels, size_t n, const int32_t *least, const uint64_t *flip,
-                 uint64_t *out) {
-    const size_t words = bnn_words(n);
-    const uint64_t last = bnn_tail_mask(n);
-    for (size_t p = 0; p < pixels; p++)
-        for (size_t w = 0; w < words; w++, acc += BNN_WORD_BITS) {
-            const uint64_t word = bits64(acc, least + w * BNN_WORD_BITS);
-            *out++ = (w + 1 == words ? word & last : word) ^ flip[w];
-        }
-}
+#include "settle_body.h"
 
 static void floats(const int32_t *acc, size_t pixels, size_t n, const float *scale, const float *bias, float *y) {
     for (size_t p = 0; p < pixels; p++, acc += bnn_round_up(n, BNN_BLOCK), y += n)

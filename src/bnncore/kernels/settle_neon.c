@@ -27,19 +27,12 @@ static inline uint8x16_t reached_16(const int32_t *acc, const int32_t *least) {
                      vreinterpretq_u8_u16(reached(acc + 2 * LANES, least + 2 * LANES)));
 }
 
-static void bits(const int32_t *acc, size_t pixels, size_t n, const int32_t *least, const uint64_t *flip,
-                 uint64_t *out) {
-    const size_t words = bnn_words(n);
-    const uint64_t last = bnn_tail_mask(n);
-    for (size_t p = 0; p < pixels; p++)
-        for (size_t w = 0; w < words; w++, acc += BNN_WORD_BITS) {
-            const int32_t *l = least + w * BNN_WORD_BITS;
-            const uint64_t word =
-                neon_bits_64(reached_16(acc, l), reached_16(acc + BYTES, l + BYTES),
-                             reached_16(acc + 2 * BYTES, l + 2 * BYTES), reached_16(acc + 3 * BYTES, l + 3 * BYTES));
-            *out++ = (w + 1 == words ? word & last : word) ^ flip[w];
-        }
+static inline uint64_t bits64(const int32_t *acc, const int32_t *least) {
+    return neon_bits_64(reached_16(acc, least), reached_16(acc + BYTES, least + BYTES),
+                        reached_16(acc + 2 * BYTES, least + 2 * BYTES), reached_16(acc + 3 * BYTES, least + 3 * BYTES));
 }
+
+#include "settle_body.h"
 
 UNROLLED void floats_at(const int32_t *acc, const float *scale, const float *bias, const size_t vectors, float *y) {
     UNROLL for (size_t v = 0; v < vectors * LANES; v += LANES) {
