@@ -11,6 +11,7 @@ float32, signs and all; rounds are interleaved. Bytecode is cached, as an instal
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import subprocess
@@ -80,7 +81,7 @@ def measure(name: str, folder: Path, options: argparse.Namespace) -> dict[str, A
     model = getattr(zoo, name)()
     paths = {"bnnengine": folder / f"{name}.bnn"}
     model.save(paths["bnnengine"])
-    if "ort" in options.peers:
+    if "ort" in options.peers and all(importlib.util.find_spec(package) for package in ("onnx", "onnxruntime")):
         from peers import onnx_runtime
 
         paths["onnxruntime"] = folder / f"{name}.onnx"
