@@ -375,7 +375,8 @@ cdef class Plan:
         """Runs `batch` samples from C-contiguous input buffers into C-contiguous output buffers, without the GIL.
 
         The caller has checked dtypes and shapes. Outputs are written while inputs are still read, so one that shares
-        memory with an input, or with another output, is an InputError. step_ns, a list, receives the nanoseconds of each step.
+        memory with an input, or with another output, is an InputError. step_ns, a list, receives the nanoseconds of
+        each step.
         """
         cdef Py_buffer buffers[2 * MOST_VALUES]
         cdef const void *ins[MOST_VALUES]

@@ -22,7 +22,7 @@ def execute(options: argparse.Namespace) -> Answer:
     """Converts; 1 where the largest outputs of the samples do not stand at the same places."""
     samples = None if options.data is None else read_samples(options.data)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the report says it
+        warnings.simplefilter("ignore", UserWarning)  # the report says it
         done = convert(
             options.source, options.target, samples=samples, strict=options.strict, check=not options.no_check
         )

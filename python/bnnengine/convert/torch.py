@@ -1,8 +1,8 @@
 """PyTorch modules, directly: the ATen operators that torch.export finds in them, as the plain graph.
 
 Where torch.export cannot look through a module (one that assigns `weight.data` in forward, as many binary layers do),
-one run on the example is recorded instead, operator by operator, and a second one on
-other numbers, which has to be alike.
+one run on the example is recorded instead, operator by operator, and a second one on other numbers, which has to be
+alike.
 """
 
 from __future__ import annotations

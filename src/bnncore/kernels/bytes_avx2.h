@@ -57,7 +57,7 @@ static inline lanes words_to_lanes(half_bytes x) { return _mm256_cvtepi32_ps(_mm
 /* Adds all lanes of pop << shift. */
 static inline void put_counts(int32_t *to, half_bytes pop, uint32_t shift) {
     const __m256i more = _mm256_sll_epi32(_mm256_cvtepu16_epi32(pop), _mm_cvtsi32_si128((int)shift));
-    _mm256_storeu_si256((void *)to, _mm256_add_epi32(bytes_load_any(to), more));
+    bytes_store_any(to, ints_add(bytes_load_any(to), more));
 }
 
 #endif

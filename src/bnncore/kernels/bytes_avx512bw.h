@@ -56,7 +56,7 @@ static inline lanes words_to_lanes(half_bytes x) { return _mm512_cvtepi32_ps(_mm
 /* Adds all lanes of pop << shift. */
 static inline void put_counts(int32_t *to, half_bytes pop, uint32_t shift) {
     const __m512i more = _mm512_sll_epi32(_mm512_cvtepu16_epi32(pop), _mm_cvtsi32_si128((int)shift));
-    _mm512_storeu_si512(to, _mm512_add_epi32(_mm512_loadu_si512(to), more));
+    bytes_store_any(to, ints_add(bytes_load_any(to), more));
 }
 
 #endif

@@ -69,7 +69,6 @@ static void word_pack(const bnn_bgemm_shape *shape, const uint64_t *rows, uint32
 
 static void weights_pack(const bnn_bgemm_shape *shape, const uint64_t *rows, void *packed) {
     const size_t words = bnn_words(shape->channels);
-    memset(packed, 0, weights_bytes(shape));
     for (uint32_t n = 0; n < shape->outputs; n += PANEL) {
         const uint32_t width = panel_width(shape, n);
         uint8_t *panel = (uint8_t *)packed + n / PANEL * panel_bytes(shape);

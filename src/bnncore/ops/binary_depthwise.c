@@ -5,7 +5,6 @@
 #include "binary_sum.h"
 #include "bits_copy.h"
 #include "padded.h"
-#include "../error.h"
 #include "../memory.h"
 
 #include <string.h>
@@ -209,8 +208,7 @@ bnn_status bnn_binary_depthwise_prepare(bnn_prepare *p) {
     bnn_carver carver = {.memory = step->state};
     kept = bnn_carve(&carver, sizeof st);
     lay(&st, &carver);
-    if (bnn_tables_fill(&st.tables, &st.sum))
-        return bnn_fail(p->error, BNN_E_MEMORY, "layer \"%.48s\": no memory to prepare it", step->node->name);
+    if (bnn_tables_fill(&st.tables, &st.sum)) return bnn_prepare_no_memory(p);
     for (uint32_t turn = 0; turn < st.sum.group_channels; turn++) fill_turn(&st, turn);
     if (st.sum.to_bits) fill_levels(&st);
     size_t classes = (size_t)st.tables.rows.count * st.tables.cols.count;

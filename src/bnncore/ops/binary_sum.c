@@ -145,10 +145,6 @@ static uint32_t vector_samples(const bnn_step *step, const bnn_choices *c) {
     return bnn_words(weight->spec.dims[1]) < c->vector_words ? 0 : c->vector_rows;
 }
 
-static bnn_status no_memory(const bnn_prepare *p) {
-    return bnn_fail(p->error, BNN_E_MEMORY, "layer \"%.48s\": no memory to prepare it", p->step->node->name);
-}
-
 bnn_status bnn_binary_sum_prepare(bnn_prepare *p) {
     bnn_step *step = p->step;
     bnn_direct st = {.sum = bnn_sum_of(step->node, step->in[0])}, *kept;
@@ -182,10 +178,10 @@ bnn_status bnn_binary_sum_prepare(bnn_prepare *p) {
     kept = bnn_carve(&carver, sizeof st);
     void *gathered_memory = bnn_carve(&carver, gathered);
     lay(&st, &carver);
-    if (bnn_tables_fill(&st.tables, &st.sum)) return no_memory(p);
+    if (bnn_tables_fill(&st.tables, &st.sum)) return bnn_prepare_no_memory(p);
     if (gather) {
         st.gathered = bnn_gathered_new(&st.sum, gemm, st.pack, gathered_memory);
-        if (!st.gathered) return no_memory(p);
+        if (!st.gathered) return bnn_prepare_no_memory(p);
         st.words = bnn_words(st.sum.group_channels);
         uint64_t counts = st.gemv ? (uint64_t)st.tables.padded * sizeof(int32_t) : 0; /* at 0 */
         step->scratch_bytes = bnn_gathered_scratch(st.gathered);

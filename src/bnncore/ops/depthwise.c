@@ -3,7 +3,6 @@
  * over its sides, are made one by one. Rows of zeros above and below the image are left out. */
 #include "binarize.h"
 #include "binary_sum.h"
-#include "../error.h"
 #include "../memory.h"
 
 #include <string.h>
@@ -122,7 +121,7 @@ bnn_status bnn_depthwise_prepare(bnn_prepare *p) {
     state *kept = bnn_carve(&carver, sizeof st);
     lay(&st, &carver);
     float *rows = bnn_memory_new(taps_of(&st.sum) * sizeof *rows);
-    if (!rows) return bnn_fail(p->error, BNN_E_MEMORY, "layer \"%.48s\": no memory to prepare it", step->node->name);
+    if (!rows) return bnn_prepare_no_memory(p);
     fill(&st, rows);
     bnn_memory_free(rows);
     bnn_window_inside(&st.sum.window, &st.begin, &st.end);

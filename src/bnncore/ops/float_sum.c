@@ -2,7 +2,6 @@
  * fgemm; only a border, or an input that is no float, is first copied, a band of rows at a time. The sums, still in
  * cache, are scaled or packed. */
 #include "float_out.h"
-#include "../error.h"
 #include "../memory.h"
 
 #include <math.h>
@@ -117,8 +116,7 @@ bnn_status bnn_float_sum_prepare(bnn_prepare *p) {
     lay(&st, p->isa, &carver);
 
     float *rows = expand ? bnn_memory_new(rows_bytes) : NULL;
-    if (expand && !rows)
-        return bnn_fail(p->error, BNN_E_MEMORY, "layer \"%.48s\": no memory to prepare it", step->node->name);
+    if (expand && !rows) return bnn_prepare_no_memory(p);
     for (uint32_t group = 0; group < s->groups; group++) pack_group(&st, group, rows);
     bnn_memory_free(rows);
     uint32_t runs = st.segments / w->kernel_h;

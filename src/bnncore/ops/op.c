@@ -125,6 +125,10 @@ bnn_status bnn_prepare_fits(bnn_prepare *p, uint64_t bytes) {
                     (unsigned long long)p->max_bytes);
 }
 
+bnn_status bnn_prepare_no_memory(const bnn_prepare *p) {
+    return bnn_fail(p->error, BNN_E_MEMORY, "layer \"%.48s\": no memory to prepare it", p->step->node->name);
+}
+
 bnn_status bnn_prepare_state(bnn_prepare *p, uint64_t bytes) {
     bytes = bnn_size_align(bytes);
     BNN_TRY(bnn_prepare_fits(p, bytes));

@@ -151,6 +151,8 @@ bnn_status bnn_check_output(const bnn_check *check, bnn_dtype dtype, uint32_t ra
 
 /* Refuses what the plan's limit does not allow: for tables whose size takes time to find, before it is spent. */
 bnn_status bnn_prepare_fits(bnn_prepare *prepare, uint64_t bytes);
+/* Fails for want of memory that is needed only while a layer is prepared. */
+bnn_status bnn_prepare_no_memory(const bnn_prepare *prepare);
 /* Memory for step->state, zeroed, where it fits. */
 bnn_status bnn_prepare_state(bnn_prepare *prepare, uint64_t bytes);
 

@@ -2,7 +2,6 @@
  * spread to int8, the image is copied once with its border of zeros, and a kernel row of it is read in place (igemm).
  * Long sums go through bit planes instead (binary_sum.c), whose weights stay one bit each. */
 #include "binary_sum.h"
-#include "../error.h"
 #include "../memory.h"
 
 #include <string.h>
@@ -103,7 +102,7 @@ bnn_status bnn_uint8_sum_prepare(bnn_prepare *p) {
     int8_t *rows = bnn_memory_new((uint64_t)st.sum.outputs * st.shape.segments * st.shape.segment_bytes);
     if (!rows || bnn_tables_fill(&st.tables, &st.sum)) {
         bnn_memory_free(rows);
-        return bnn_fail(p->error, BNN_E_MEMORY, "layer \"%.48s\": no memory to prepare it", step->node->name);
+        return bnn_prepare_no_memory(p);
     }
     spread(&st.sum, rows);
     st.gemm->weights_pack(&st.shape, rows, st.packed);

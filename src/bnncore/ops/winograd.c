@@ -11,7 +11,6 @@
  * spreads over its tiles. So this is the road of plans with fast_math alone.
  */
 #include "float_out.h"
-#include "../error.h"
 #include "../memory.h"
 
 #include <math.h>
@@ -140,7 +139,7 @@ bnn_status bnn_winograd_prepare(bnn_prepare *p) {
     bnn_float_out_lay(&st.out, s, p->isa, &carver);
     size_t taps = (size_t)s->outputs * s->window.kernel_h * s->window.kernel_w, numbers = taps * s->in_channels;
     float *weights = bnn_memory_new((numbers + st.depth * s->outputs) * sizeof *weights);
-    if (!weights) return bnn_fail(p->error, BNN_E_MEMORY, "layer \"%.48s\": no memory to prepare it", step->node->name);
+    if (!weights) return bnn_prepare_no_memory(p);
     bnn_sum_weights(s, 0, taps, weights);
     for (uint32_t point = 0; point < st.points; point++) pack_point(&st, point, weights, weights + numbers);
     bnn_memory_free(weights);
